@@ -1,0 +1,128 @@
+"""The contract between an engine (Bochs, QEMU, ...) and the rest of the harness."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from subprocess import Popen
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Module:
+    """A multiboot module: a file, and the string that the loader hands over with it."""
+
+    path: Path
+    string: str
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What to boot: a multiboot 1 image with its command line and modules, on how much machine."""
+
+    image: Path
+    command_line: str = ""
+    modules: tuple[Module, ...] = ()
+    memory_mib: int = 128
+    cpus: int = 1
+    cpu_model: str | None = None  # the engine's own model name; None: the engine's default
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an engine can be used on this host, measured; and what would change that."""
+
+    usable: bool
+    reason: str  # "Bochs 2.7" where usable; else one clause: "bochs is not installed"
+    remedy: str = ""  # a command that would make it usable, or ""
+
+
+class EndKind(Enum):
+    """How a machine came to its end, as far as the engine can tell."""
+
+    POWER_OFF = "power-off"
+    TRIPLE_FAULT = "triple-fault"
+    RESET = "reset"
+    GUEST_PANIC = "guest-panic"  # a pvpanic device, where there is one
+    DIED = "died"
+    KILLED = "killed"  # by the harness
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of a machine: its kind, the code that the image gave (None: none), the engine's words."""
+
+    kind: EndKind
+    code: int | None = None
+    words: str = ""
+
+
+class Unsupported(Exception):
+    """The engine can't do this; the message says what and, where there is one, the other way."""
+
+
+class Running(Protocol):
+    """A machine that an engine has started. Not thread-safe; every call has a deadline of its own."""
+
+    process: Popen[bytes]
+    console: socket.socket  # COM1, both ways, raw bytes
+    records: socket.socket  # COM2, both ways, raw bytes
+    argv: tuple[str, ...]
+
+    def wakeups(self) -> tuple[int, ...]:
+        """File descriptors that become readable when `service` has something to do."""
+
+    def service(self) -> None:
+        """Take in what the engine said on its own channels (prompt, QMP events); never blocks."""
+
+    def end(self) -> End | None:
+        """How the machine ended, or None while it has not. Reads no stream; see `service`."""
+
+    def pause(self) -> None:
+        """Stop every CPU. Idempotent."""
+
+    def resume(self) -> None:
+        """Let every CPU run on. Idempotent."""
+
+    def reset(self) -> None:
+        """Press the reset button."""
+
+    def nmi(self) -> None:
+        """Send a non-maskable interrupt to CPU 0."""
+
+    def step(self) -> None:
+        """Execute one instruction on CPU 0; the machine is paused before and after."""
+
+    def registers(self, cpu: int = 0) -> Mapping[str, int]:
+        """Register values by lower-case manual name (rax, rip, cr3, ...); the machine is paused."""
+
+    def read_physical(self, address: int, length: int) -> bytes:
+        """Physical memory from ``address`` (bytes); pauses and resumes by itself if need be."""
+
+    def write_physical(self, address: int, data: bytes) -> None:
+        """Write physical memory at ``address``; pauses and resumes by itself if need be."""
+
+    def kill(self) -> None:
+        """End it now, wait for it, release everything. Idempotent; never raises."""
+
+
+class Engine(Protocol):
+    """One way to run a machine."""
+
+    name: str
+    default_cpu: str
+    control: frozenset[str]  # what it offers beside the CPU: "qmp", "deterministic", "smp", ...
+    processes: tuple[str, ...]  # the program names it starts (for a look with pgrep)
+
+    def availability(self) -> Availability:
+        """Is it installed and permitted here? Cheap: starts no machine."""
+
+    def launch(self, boot: Boot, directory: Path) -> Running:
+        """Start a machine; its logs and sockets live in ``directory``, which exists and is empty enough.
+
+        Raises RunEnded: ENGINE_MISSING (with what to install), ENGINE_DIED (with its last words),
+        BAD_USAGE (image or module that can't be loaded).
+        """
