@@ -1,0 +1,32 @@
+/* What the boot loader handed over, checked and copied out of its memory. */
+#pragma once
+
+#include <stdint.h>
+
+enum { MAX_MODULES = 16, MAX_REGIONS = 32, STRING_SIZE = 1024 };
+
+struct boot_module {
+    uint64_t start, end; /* physical; end is one past the last byte */
+    char string[STRING_SIZE];
+};
+
+struct memory_region {
+    uint64_t start, end; /* usable RAM, in whole pages */
+};
+
+struct boot_info {
+    char command_line[STRING_SIZE];
+    struct boot_module modules[MAX_MODULES];
+    unsigned module_count;
+    struct memory_region memory[MAX_REGIONS];
+    unsigned memory_count;
+    uint64_t memory_bytes; /* the sum of the regions */
+};
+
+extern struct boot_info boot_info;
+
+/* Reads the multiboot 1 information structure at this physical address; refuses a broken one. */
+void boot_info_read(uint32_t address);
+
+/* The arguments in a loader's string. QEMU and old GRUBs put the file's path before them. */
+const char *boot_arguments(const char *string);

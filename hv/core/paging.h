@@ -1,0 +1,6 @@
+/* The hypervisor's own page tables: identity, and no page both writable and executable (W^X). */
+#pragma once
+
+/* Text is executable and read-only, read-only data only readable, all else writable. Page 0 and
+ * the page below each stack are left out, so that NULL and a stack overflow fault. */
+void paging_start(void);

@@ -1,0 +1,14 @@
+/* A 16550 UART by polling: no interrupt is needed to say what went wrong. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum serial_port { SERIAL_COM1 = 0x3f8, SERIAL_COM2 = 0x2f8 };
+
+/* 115200 baud, 8 data bits, no parity, FIFO on. A port without a UART swallows what is written. */
+void serial_open(enum serial_port port);
+void serial_write(enum serial_port port, const char *text, size_t length);
+
+/* Returns when the last bit has left the wire: power-off must not cut off the last line. */
+void serial_drain(enum serial_port port);

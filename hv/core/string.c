@@ -1,0 +1,63 @@
+#include "core/string.h"
+
+#include <stdint.h>
+
+void *memcpy(void *restrict to, const void *restrict from, size_t count) {
+    void *start = to;
+    asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+    return start;
+}
+
+void *memmove(void *to, const void *from, size_t count) {
+    if ((uintptr_t)to - (uintptr_t)from >= count) {
+        return memcpy(to, from, count);
+    }
+    unsigned char *t = (unsigned char *)to + count;
+    const unsigned char *f = (const unsigned char *)from + count;
+    while (count--) {
+        *--t = *--f;
+    }
+    return to;
+}
+
+void *memset(void *to, int value, size_t count) {
+    void *start = to;
+    asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+    return start;
+}
+
+int memcmp(const void *a, const void *b, size_t count) {
+    const unsigned char *x = a, *y = b;
+    for (size_t i = 0; i < count; i++) {
+        if (x[i] != y[i]) {
+            return x[i] - y[i];
+        }
+    }
+    return 0;
+}
+
+size_t strlen(const char *text) {
+    size_t length = 0;
+    while (text[length]) {
+        length++;
+    }
+    return length;
+}
+
+bool text_equal(const char *a, const char *b) {
+    while (*a && *a == *b) {
+        a++, b++;
+    }
+    return *a == *b;
+}
+
+bool text_copy(char *to, size_t size, const char *from) {
+    size_t length = strlen(from);
+    bool fits = length < size;
+    if (!fits) {
+        length = size - 1;
+    }
+    memcpy(to, from, length);
+    to[length] = '\0';
+    return fits;
+}

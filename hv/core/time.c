@@ -1,0 +1,51 @@
+#include "core/time.h"
+
+#include "cpu/port.h"
+
+/*
+ * CPUID leaf 15H is often absent, and emulators that have it don't keep to it; the 8254 is
+ * everywhere and runs in the same (virtual) time as the TSC. Channel 2 counts down once, with the
+ * speaker off; its output shows in port 61H bit 5 when it reaches zero.
+ */
+enum {
+    PIT_HZ = 1193182,
+    CALIBRATION_TICKS = PIT_HZ / 500, /* 2 ms */
+    PIT_CHANNEL_2 = 0x42,
+    PIT_COMMAND = 0x43,
+    PIT_CHANNEL_2_MODE_0 = 0xb0, /* channel 2, low then high byte, interrupt on terminal count */
+    PORT_61 = 0x61,
+    GATE_2 = 0x01,
+    SPEAKER = 0x02,
+    OUTPUT_2 = 0x20,
+};
+
+/* Without an 8254 the wait would never end; then 1 GHz is as good a guess as any. */
+enum { PATIENCE = 1000000, FALLBACK_HZ = 1000000000 };
+
+static uint64_t start, hz = FALLBACK_HZ;
+
+void time_start(void) {
+    uint8_t saved = inb(PORT_61);
+    outb(PORT_61, (saved & ~SPEAKER) | GATE_2);
+    outb(PIT_COMMAND, PIT_CHANNEL_2_MODE_0);
+    outb(PIT_CHANNEL_2, CALIBRATION_TICKS & 0xff);
+    outb(PIT_CHANNEL_2, CALIBRATION_TICKS >> 8);
+    start = rdtsc();
+    long patience = PATIENCE;
+    while (!(inb(PORT_61) & OUTPUT_2) && --patience) {
+    }
+    uint64_t elapsed = rdtsc() - start;
+    outb(PORT_61, saved);
+    if (patience && elapsed) {
+        hz = elapsed * PIT_HZ / CALIBRATION_TICKS;
+    }
+}
+
+uint64_t time_microseconds(void) {
+    uint64_t ticks = start ? rdtsc() - start : 0;
+    return ticks / hz * 1000000 + ticks % hz * 1000000 / hz;
+}
+
+uint64_t time_tsc_hz(void) {
+    return hz;
+}
