@@ -1,0 +1,83 @@
+# The one door. `make help` lists what it can do; `make run` needs nothing done before it.
+
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error this needs GNU make 4 or newer; it is called gmake where make is something else)
+endif
+
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# What a person may set: make run SCENARIO=hello, make test ARGS="-k hello", make PYTHON=python3.12.
+SCENARIO ?= demo
+ARGS     ?=
+PYTHON   ?= python3
+SKIP     := $(if $(filter skip,$(PACKAGES)),--skip-packages)
+
+# The images are for x86-64 whatever this machine is: anything else needs a cross compiler.
+ifndef CROSS_COMPILE
+    HOST := $(shell uname -sm)
+    ifeq ($(filter Darwin,$(HOST)),Darwin)
+        CROSS_COMPILE := x86_64-elf-
+    else ifeq ($(filter x86_64 amd64 i686,$(HOST)),)
+        CROSS_COMPILE := x86_64-linux-gnu-
+    endif
+endif
+export CROSS_COMPILE
+
+# Programs that outlive one recipe line must not inherit this make's job server.
+ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
+VENV  := .venv/bin
+
+include hv/hv.mk
+
+# Setting up comes before anything is built, whatever -j says: hence a make of its own for the build.
+# Without -j from the command line, all processors build.
+BUILD = +@$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
+
+.PHONY: all run test check bench coverage debug setup clean help
+
+all: setup  ## Set up what is missing and build the hypervisor, its guests and .venv/bin/hv
+	$(BUILD)
+
+run: setup  ## Boot the demo on the best engine there is (SCENARIO=name boots another)
+	$(BUILD)
+	@$(ALONE) $(VENV)/hv run $(SCENARIO) $(ARGS)
+
+test: setup  ## Run every test (ARGS="-k word" picks some, ARGS="--require vmx" forbids skips)
+	$(BUILD)
+	@$(ALONE) $(VENV)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+check: setup  ## Look without running: ruff, mypy --strict, C warnings as errors, clang-format
+	@echo 'check: ruff';         $(VENV)/ruff check .
+	@echo 'check: ruff format';  $(VENV)/ruff format --check .
+	@echo 'check: mypy';         $(VENV)/mypy
+	@echo 'check: C warnings';   $(MAKE) --no-print-directory hv-warnings
+	@echo 'check: clang-format'; $(MAKE) --no-print-directory hv-format-check
+
+bench: setup  ## Measure start-up costs, as ratios within one run
+	$(BUILD)
+	@$(ALONE) $(VENV)/hv bench $(ARGS)
+
+coverage:  ## Not made yet: will show which lines of the hypervisor the tests reach
+	@echo 'make coverage is not made yet: nothing measures which lines of hv/ the tests reach.' >&2
+	@exit 1
+
+debug: setup  ## Boot SCENARIO (the demo) and wait for a debugger; says how to attach one
+	$(BUILD)
+	@$(ALONE) $(VENV)/hv run $(SCENARIO) --gdb $(ARGS)
+
+# A fast look first (some 50 ms); the full set-up only when something is missing or has changed.
+setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packages alone)
+	@$(VENV)/python -IS harness/bootstrap.py --ready $(SKIP) 2>/dev/null || { \
+		command -v $(PYTHON) >/dev/null || \
+			{ echo 'setup: needs Python 3.11 or newer, and there is no $(PYTHON)' >&2; exit 1; }; \
+		$(PYTHON) -IS harness/bootstrap.py $(SKIP); }
+
+clean:  ## Remove what was built; .venv and downloads of packages stay
+	@find build -mindepth 1 -maxdepth 1 ! -name .gitkeep -exec rm -rf {} +
+
+help:  ## Show this
+	@sed -n -e 's/^\([a-z]*\):[^#]*## /\1|/p' -e 's/^#   \(hv[a-z-]*\)  *\(.*\)/\1|\2/p' Makefile hv/hv.mk | \
+		while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done

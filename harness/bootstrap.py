@@ -1,0 +1,466 @@
+"""Set this checkout up: the system's packages, `.venv`, and the `hv` command in it.
+
+`make` runs this file with the system's own Python before anything of ours is installed, so it uses
+the standard library alone. It parses on older Pythons too, to be able to say that they are too old.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - the whole point is to say so
+    sys.exit(
+        "setup: needs Python 3.11 or newer, but {} is {}.{}; name a newer one: "
+        "make PYTHON=python3.12".format(sys.executable, *sys.version_info[:2])
+    )
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import importlib.util
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FAILED = 1  # something that should have worked did not: network, disk, a package manager
+MISSING = 3  # packages are missing, and only the user can install them
+INTERRUPTED = 130
+
+TAIL = 8  # lines of a failed command's output that are shown
+PATIENCE = 1800.0  # seconds that one step may take: a slow line, not a hung one
+
+
+class SetupError(Exception):
+    """Why set-up stopped: one sentence, an exit code, and the last words of what failed."""
+
+    def __init__(self, sentence: str, code: int = FAILED, evidence: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.evidence = evidence
+
+
+# What this machine is
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine as set-up sees it. Tests build one by hand; `here` measures the real one."""
+
+    name: str
+    manager: str  # "apt-get", "dnf", "pacman", "brew", or "" where we know none
+    machine: str = "x86_64"
+    cross: str = ""  # CROSS_COMPILE: what the compiler's name starts with
+    path: str = ""  # where programs are looked for
+    files: Path = Path("/")  # where the file system starts
+    has_ensurepip: bool = True
+
+    def which(self, program: str) -> str | None:
+        """The full path of ``program``, or None."""
+        return shutil.which(program, path=self.path)
+
+
+def describe(os_release: str, platform: str) -> tuple[str, str]:
+    """The system's name and its package manager, from /etc/os-release's text and sys.platform."""
+    if platform == "darwin":
+        return "macOS", "brew"
+    facts = dict(re.findall(r"^([A-Z_]+)=[\"']?(.*?)[\"']?$", os_release, re.MULTILINE))
+    families = {facts.get("ID", ""), *facts.get("ID_LIKE", "").split()}
+    name = facts.get("PRETTY_NAME") or facts.get("NAME") or platform
+    for manager, known in (
+        ("apt-get", {"debian", "ubuntu"}),
+        ("dnf", {"fedora", "rhel", "centos"}),
+        ("pacman", {"arch"}),
+    ):
+        if families & known:
+            return name, manager
+    return name, ""
+
+
+def here() -> Host:
+    """This machine."""
+    text = ""
+    for place in ("/etc/os-release", "/usr/lib/os-release"):
+        with contextlib.suppress(OSError):
+            text = Path(place).read_text(encoding="utf-8", errors="replace")
+            break
+    name, manager = describe(text, sys.platform)
+    return Host(
+        name=name,
+        manager=manager,
+        machine=os.uname().machine,
+        cross=os.environ.get("CROSS_COMPILE", ""),
+        path=os.environ.get("PATH", os.defpath),
+        has_ensurepip=importlib.util.find_spec("ensurepip") is not None,
+    )
+
+
+# What it needs
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something set-up needs: what people call it, how to see it, and its package by manager."""
+
+    what: str
+    present: Callable[[Host], bool]
+    packages: dict[str, str] = field(default_factory=dict)
+
+
+def program(name: str) -> Callable[[Host], bool]:
+    """A test for a program in PATH."""
+    return lambda host: host.which(name) is not None
+
+
+def bochs_file(pattern: str) -> Callable[[Host], bool]:
+    """A test for a file that Debian packages beside Bochs; other builds bring it along."""
+
+    def present(host: Host) -> bool:
+        bochs = host.which("bochs")
+        packaged = host.manager == "apt-get" and bochs in (None, str(host.files / "usr/bin/bochs"))
+        return not packaged or any(host.files.glob(pattern))
+
+    return present
+
+
+def everywhere(name: str) -> dict[str, str]:
+    """One name for every package manager."""
+    return dict.fromkeys(("apt-get", "dnf", "pacman", "brew"), name)
+
+
+def compiler_packages(host: Host) -> tuple[dict[str, str], dict[str, str]]:
+    """The packages with the compiler and with the linker that ``host.cross`` asks for."""
+    if host.cross == "x86_64-elf-":
+        return {"brew": "x86_64-elf-gcc"}, {"brew": "x86_64-elf-binutils"}
+    native = host.machine in ("x86_64", "amd64", "i686")
+    if host.cross == "" or (native and host.cross == "x86_64-linux-gnu-"):
+        return everywhere("gcc"), everywhere("binutils")
+    if host.cross == "x86_64-linux-gnu-":
+        return (
+            {"apt-get": "gcc-x86-64-linux-gnu", "dnf": "gcc-x86_64-linux-gnu"},
+            {"apt-get": "binutils-x86-64-linux-gnu", "dnf": "binutils-x86_64-linux-gnu"},
+        )
+    return {}, {}
+
+
+def parts(host: Host) -> list[Part]:
+    """Everything set-up needs from the system's own packages."""
+    compiler, linker = compiler_packages(host)
+    return [
+        Part(f"the compiler {host.cross}gcc", program(f"{host.cross}gcc"), compiler),
+        Part(f"the linker {host.cross}ld", program(f"{host.cross}ld"), linker),
+        Part("make", program("make"), everywhere("make")),
+        Part("Bochs", program("bochs"), everywhere("bochs")),
+        Part(
+            "the BIOS of Bochs",
+            bochs_file("usr/share/bochs/BIOS-bochs-latest"),
+            {"apt-get": "bochsbios"},
+        ),
+        Part(
+            "the VGA BIOS of Bochs",
+            bochs_file("usr/share/vgabios/vgabios.bin"),
+            {"apt-get": "vgabios"},
+        ),
+        # Named with bochs itself, it also keeps apt from choosing a graphical front end.
+        Part(
+            "the terminal display of Bochs",
+            bochs_file("usr/lib/*/bochs/plugins/libbx_term_gui.so*"),
+            {"apt-get": "bochs-term"},
+        ),
+        Part(
+            "QEMU",
+            program("qemu-system-x86_64"),
+            {**everywhere("qemu-system-x86"), "brew": "qemu"},
+        ),
+        Part(
+            "Python's ensurepip",
+            lambda host: host.has_ensurepip,
+            {"apt-get": "python3-venv", "dnf": "python3", "pacman": "python", "brew": "python"},
+        ),
+    ]
+
+
+def missing(host: Host) -> list[Part]:
+    """The parts that are not there."""
+    return [part for part in parts(host) if not part.present(host)]
+
+
+def packages(absent: list[Part], manager: str) -> list[str]:
+    """The packages that bring ``absent``, by the names ``manager`` knows them under, each once."""
+    return list(dict.fromkeys(p.packages[manager] for p in absent if manager in p.packages))
+
+
+def by_hand(host: Host, absent: list[Part]) -> str:
+    """One line for whoever has to install ``absent`` without our help."""
+    what = ", ".join(part.what for part in absent)
+    commands = {
+        "apt-get": "apt-get install --no-install-recommends",
+        "dnf": "dnf install",
+        "pacman": "pacman -S",
+        "brew": "brew install",
+    }
+    if host.manager == "apt-get":
+        names = " ".join(packages(absent, host.manager))
+        return f"run as root: {commands['apt-get']} {names} - then make again"
+    ways = [
+        f"{'' if manager == 'brew' else 'sudo '}{commands[manager]} {' '.join(found)}"
+        for manager in ([host.manager] if host.manager else ["dnf", "pacman", "brew"])
+        if (found := packages(absent, manager))
+    ]
+    return f"missing on {host.name}: {what}; install with: {' or: '.join(ways) or 'your own means'}"
+
+
+# Doing things
+
+
+def say(text: str) -> None:
+    """One line for whoever watches."""
+    print(f"setup: {text}", flush=True)
+
+
+@contextlib.contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say what is being done, and how long it took; both on one line."""
+    print(f"setup: {what} ... ", end="", flush=True)
+    started = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print("failed", flush=True)
+        raise
+    print(f"{time.monotonic() - started:.1f} s", flush=True)
+
+
+def run(argv: list[str]) -> tuple[int, str]:
+    """Run a command without input; its exit code and all that it said. English, for `cause`."""
+    settings = dict(os.environ, LC_ALL="C.UTF-8", PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        settings.pop(name, None)
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=settings,
+            cwd=ROOT,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        return 124, f"no end after {error.timeout:.0f} s"
+    except OSError as error:
+        return 127, f"{argv[0]}: {error.strerror}"
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+CAUSES = (
+    (r"No space left on device|enough free space|Disk quota exceeded", "the disk is full"),
+    (
+        r"Temporary failure|Could not resolve|Name or service not known|Failed to establish a new "
+        r"connection|Network is unreachable|Connection (?:refused|timed out)|Could not connect|"
+        r"[Tt]imed out|ProxyError",
+        "the network or the package server can't be reached",
+    ),
+    (r"Could not get lock", "another package manager is at work"),
+    (r"DO NOT MATCH THE HASHES", "a download is not what harness/requirements.lock promises"),
+    (r"Read-only file system|Permission denied", "this directory can't be written"),
+    (r"Unable to locate package", "apt's sources lack a package (Ubuntu: enable 'universe')"),
+    (r"No matching distribution", "the package index has nothing that fits this Python"),
+)
+
+
+def cause(output: str) -> str:
+    """What went wrong, in words, from what the failed command said."""
+    return next((words for pattern, words in CAUSES if re.search(pattern, output)), "it failed")
+
+
+def must(what: str, argv: list[str]) -> None:
+    """Run a command; SetupError with the cause and its last words if it fails."""
+    code, output = run(argv)
+    if code:
+        raise SetupError(f"{what}: {cause(output)} (exit code {code})", evidence=output)
+
+
+# The system's packages
+
+
+def become_root(names: list[str]) -> list[str] | None:
+    """What to put before a command to run it as root, after explaining why; None: no way."""
+    if os.geteuid() == 0:
+        return []
+    if not shutil.which("sudo"):
+        return None
+    if run(["sudo", "-n", "true"])[0] == 0:
+        return ["sudo", "-n"]
+    if not sys.stdin.isatty():
+        return None
+    say(f"sudo may now ask for your password, to install: {' '.join(names)}")
+    asked = subprocess.run(["sudo", "-v"], check=False, timeout=PATIENCE)
+    return ["sudo", "-n"] if asked.returncode == 0 else None
+
+
+def install(host: Host, absent: list[Part]) -> None:
+    """Install the Debian packages that bring ``absent``."""
+    names = packages(absent, "apt-get")
+    say(f"missing Debian packages: {' '.join(names)}")
+    say("installing them needs root: apt-get install --no-install-recommends (and nothing else)")
+    prefix = become_root(names)
+    if prefix is None:
+        raise SetupError(f"no way to become root; {by_hand(host, absent)}", MISSING)
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q"]
+    # A fresh machine often upgrades itself in the background: wait for it.
+    apt += ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=2"]
+    wanted = [*apt, "install", "--no-install-recommends", *names]
+
+    said = ""
+    known = run(["apt-cache", "show", "--no-all-versions", *names])[0] == 0
+    for attempt in ("first", "refreshed"):
+        # Lists that are there may still be old, and name files that the server no longer has.
+        if attempt == "refreshed" or not known:
+            with step("apt-get update"):
+                said += run([*apt, "update"])[1]
+        try:
+            with step(f"apt-get install {' '.join(names)}"):
+                code, output = run(wanted)
+                said += output
+                if code:
+                    raise SetupError(f"apt-get install: {cause(said)}", evidence=output)
+            return
+        except SetupError:
+            if attempt == "refreshed" or not known:
+                raise
+
+
+def require_packages(host: Host) -> None:
+    """See to it that everything from the system's own packages is there."""
+    absent = missing(host)
+    if not absent:
+        return
+    unknown = [part.what for part in absent if not part.packages]
+    if unknown:
+        raise SetupError(f"{' and '.join(unknown)}: not in PATH (from CROSS_COMPILE)", MISSING)
+    if host.manager != "apt-get":
+        raise SetupError(by_hand(host, absent), MISSING)
+    install(host, absent)
+    importlib.invalidate_caches()
+
+
+# The virtual environment
+
+
+def fingerprint(root: Path) -> str:
+    """All that `.venv` depends on: where it is, for which Python, and what goes into it."""
+    import tomllib
+
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    metadata = {key: project.get(key) for key in ("project", "build-system")}
+    lock = (root / "harness/requirements.lock").read_text(encoding="utf-8")
+    return repr((str(root), sys.version_info[:2], metadata, lock))
+
+
+def environment_ready(root: Path) -> bool:
+    """Whether `.venv` is complete and made from what is here now."""
+    try:
+        made = (root / ".venv/.ready").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return made == fingerprint(root) and os.access(root / ".venv/bin/hv", os.X_OK)
+
+
+def make_environment(root: Path) -> None:
+    """Make `.venv` anew. `.ready` is written last: what was interrupted never counts as made."""
+    where = root / ".venv"
+    if where.is_symlink():
+        where.unlink()
+    elif where.exists():
+        (where / ".ready").unlink(missing_ok=True)
+        with step("removing .venv: unfinished, moved, or made from other versions"):
+            shutil.rmtree(where)
+    python = str(where / "bin/python")
+    with step(f"virtual environment .venv, Python {sys.version.split()[0]}"):
+        must("python -m venv", [sys.executable, "-I", "-m", "venv", str(where)])
+    pip = [python, "-I", "-m", "pip", "install", "--no-input", "--no-deps", "-q"]
+    lock = root / "harness/requirements.lock"
+    count = len(re.findall(r"^\S+==", lock.read_text(encoding="utf-8"), re.MULTILINE))
+    with step(f"{count} pinned Python packages"):
+        exactly = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+        must("pip install", [*pip, *exactly])
+    with step("the command .venv/bin/hv"):
+        # flit's editable install is a plain .pth file: no import hook to slow every start.
+        must("pip install -e .", [*pip, "--no-build-isolation", "--no-index", "-e", str(root)])
+    (where / ".ready").write_text(fingerprint(root), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the lock that lets one set-up at a time work on this checkout."""
+    # This very file serves as the lock: it is always there, and nothing is left behind.
+    with (root / "harness/bootstrap.py").open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another set-up of this checkout is running; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def set_up(root: Path, host: Host, skip_packages: bool = False) -> None:
+    """Do whatever is still to be done; quick where there is nothing."""
+    started = time.monotonic()
+    with alone(root):
+        say(f"{host.name}, Python {sys.version.split()[0]}, into {root}")
+        if not skip_packages:
+            require_packages(host)
+        if not environment_ready(root):
+            make_environment(root)
+    say(f"ready after {time.monotonic() - started:.1f} s")
+
+
+def show(error: SetupError, root: Path) -> None:
+    """Tell what went wrong: the last words of what failed, then our sentence."""
+    lines = error.evidence.strip().splitlines()
+    for line in lines[-TAIL:]:
+        print(f"  | {line}", file=sys.stderr)
+    if len(lines) > TAIL:
+        with contextlib.suppress(OSError):
+            (root / "build/setup.log").write_text(error.evidence, encoding="utf-8")
+            print("  | (all of it is in build/setup.log)", file=sys.stderr)
+    print(f"setup: {error}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Set up, or with ``--ready`` just look; the exit code."""
+    parser = argparse.ArgumentParser(description="Set this checkout up.")
+    parser.add_argument("--ready", action="store_true", help="only look: exit 0 if all is there")
+    parser.add_argument("--skip-packages", action="store_true", help="leave system packages alone")
+    options = parser.parse_args(arguments)
+    try:
+        host = here()
+        if options.ready:
+            complete = options.skip_packages or not missing(host)
+            return 0 if complete and environment_ready(root) else 1
+        set_up(root, host, options.skip_packages)
+    except SetupError as error:
+        show(error, root)
+        return error.code
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror
+        print(f"setup: {error.filename or root}: {reason}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("\nsetup: interrupted; make goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
