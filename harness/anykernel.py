@@ -1,0 +1,97 @@
+"""``hv boot``: any multiboot 1 kernel as a job, ours or not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import choose, image, project
+from harness.engines.base import Boot, Module
+from harness.runner import Job
+from harness.scenario import Expectation, Scenario
+from harness.verdict import bad_usage
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line, in its words."""
+
+    image: Path
+    modules: tuple[str, ...] = ()  # "FILE ARGS"
+    append: str = ""
+    engine: str = "auto"
+    cpu: str | None = None
+    cpus: int = 1
+    memory_mib: int = 128
+    timeout: float = 60.0  # seconds
+    expect: tuple[str, ...] = ()
+
+
+def plan(request: Request) -> Job:
+    """The job that a request amounts to; starts nothing.
+
+    Raises RunEnded: BAD_USAGE for a missing file or a bad pattern, ENGINE_MISSING, STALE_IMAGE.
+    """
+    kernel = request.image.absolute()
+    if not kernel.is_file():
+        raise bad_usage(f"there is no kernel {request.image}")
+    ours = kernel.resolve() == project.image().resolve()
+    if ours:
+        image.require_fresh(kernel)
+    for pattern in request.expect:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise bad_usage(f"--expect {pattern!r} is not a regular expression: {error}") from None
+    modules = tuple(_module(text) for text in request.modules)
+    choice = choose.choose((), (), request.engine, request.cpu)
+    return Job(
+        name=kernel.stem,
+        choice=choice,
+        boot=Boot(
+            image=kernel,
+            command_line=request.append,
+            modules=modules,
+            memory_mib=request.memory_mib,
+            cpus=request.cpus,
+            cpu_model=request.cpu,
+        ),
+        limit=request.timeout,
+        replay=_replay(request, kernel, modules, choice.engine.name),
+        scenario=_ours(kernel) if ours and not request.expect else None,
+        expectations=tuple(Expectation(console=pattern) for pattern in request.expect),
+        to_the_end=not request.expect,
+    )
+
+
+def _module(text: str) -> Module:
+    file, _, words = text.strip().partition(" ")
+    if not file:
+        raise bad_usage('--module needs a file: --module "FILE ARGS"')
+    path = Path(file).absolute()
+    if not path.is_file():
+        raise bad_usage(f"there is no module {file}")
+    return Module(path, f"{path.name} {words.strip()}".strip())
+
+
+def _ours(kernel: Path) -> Scenario:
+    """Our own image keeps its promises here too: records are judged as in a scenario."""
+    return Scenario(kernel.stem, kernel, "our own image, booted by hand")
+
+
+def _replay(
+    request: Request, kernel: Path, modules: tuple[Module, ...], engine: str
+) -> tuple[str, ...]:
+    words = ["boot", str(kernel), "--engine", engine, "--timeout", f"{request.timeout:g}"]
+    words += ["--smp", str(request.cpus), "--mem", str(request.memory_mib)]
+    words += ["--append", request.append] if request.append else []
+    words += ["--cpu", request.cpu] if request.cpu else []
+    for module in modules:
+        _, _, arguments = module.string.partition(" ")
+        words += ["--module", f"{module.path} {arguments}".strip()]
+    for pattern in request.expect:
+        words += ["--expect", pattern]
+    return tuple(words)
+
+

@@ -1,0 +1,308 @@
+"""The commands of ``hv``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness import __version__
+from harness.verdict import RunEnded, Verdict, bad_usage
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from harness.report.screen import Screen
+    from harness.runner import Job, Outcome
+    from harness.scenario import Scenario
+
+ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-tcg")
+BOOT_SECONDS = 60.0
+
+_PATH = click.Path(path_type=Path)
+_engine = click.option(
+    "--engine", type=click.Choice(ENGINES), default="auto", help="Run on this engine."
+)
+_cpu = click.option("--cpu", metavar="MODEL", help="The engine's own name of a CPU model.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_run_dir = click.option("--run-dir", type=_PATH, help="Keep what the run leaves in this directory.")
+_timeout = click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Time limit in seconds."
+)
+
+
+def invoke(words: Sequence[str]) -> int:
+    """Carry out a command line; the exit code. Usage errors are told on stderr."""
+    try:
+        result = hv.main(args=list(words), prog_name="hv", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:  # click's word for Ctrl-C
+        raise KeyboardInterrupt from None
+    except RunEnded as ended:
+        _complain(ended)
+        return ended.verdict.exit_code
+
+
+def _complain(ended: RunEnded) -> None:
+    from harness.report.text import plain
+
+    click.echo(f"hv: {plain(ended.sentence)}", err=True)
+    for line in ended.evidence:
+        click.echo(f"  {plain(line)}", err=True)
+
+
+class _Names(click.ParamType):
+    """A scenario's name, completed by the shell."""
+
+    name = "scenario"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from harness import scenario
+
+        names = [path.stem for path in scenario.paths()]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _install_completion(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from harness import completion
+
+        click.echo(completion.install(hv))
+        ctx.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hv", message="%(prog)s %(version)s")
+@click.option(
+    "--install-completion",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_install_completion,
+    help="Teach your shell (bash, zsh or fish) to complete `hv`.",
+)
+def hv() -> None:
+    """Boot the Vanderpool hypervisor, or any multiboot kernel, and say precisely what happened."""
+
+
+@hv.command("list")
+@click.option("--tag", metavar="T", help="Only scenarios with this tag.")
+def list_scenarios(tag: str | None) -> int:
+    """List the scenarios."""
+    from harness import scenario
+
+    found, broken = [], []
+    for path in scenario.paths():
+        try:
+            found.append(scenario.load(path))
+        except RunEnded as ended:
+            broken.append(ended)
+    shown = [one for one in found if tag is None or tag in one.tags]
+    if tag is not None and not shown and not broken:
+        tags = sorted({word for one in found for word in one.tags})
+        hint = scenario.suggestion(tag, tags) or f"the tags are {', '.join(tags) or 'none'}"
+        raise bad_usage(f"no scenario has the tag {tag!r}; {hint}")
+    _show_list(shown)
+    for ended in broken:
+        _complain(ended)
+    return broken[0].verdict.exit_code if broken else 0
+
+
+def _show_list(shown: Sequence[Scenario]) -> None:
+    from harness.report.screen import Screen
+
+    screen = Screen(sys.stdout)
+    width = max((len(one.name) for one in shown), default=0)
+    for one in shown:
+        tags = screen.styled(f"  [{', '.join(one.tags)}]" if one.tags else "", dim=True)
+        name = screen.styled(one.name, bold=True) + " " * (width - len(one.name))
+        screen.line(f"{name}  {one.description}{tags}")
+
+
+@hv.command()
+@click.argument("names", nargs=-1, required=True, type=_Names(), metavar="NAME...")
+@_engine
+@_cpu
+@_timeout
+@click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
+@click.option("--interactive", is_flag=True, help="Type to the machine's console; Ctrl-] ends.")
+@click.option("--dry-run", is_flag=True, help="Say what would be booted; boot nothing.")
+@_json
+@_run_dir
+def run(
+    names: Sequence[str],
+    engine: str,
+    cpu: str | None,
+    timeout: float | None,
+    append: str,
+    interactive: bool,
+    dry_run: bool,
+    as_json: bool,
+    run_dir: Path | None,
+) -> int:
+    """Run scenarios, by name or by file, and report the verdict of each."""
+    from harness import runner, scenario
+
+    def wanted() -> list[Scenario]:
+        if run_dir is not None and len(names) > 1:
+            raise bad_usage("--run-dir holds one run: name one scenario")
+        if interactive and (as_json or dry_run or len(names) > 1):
+            raise bad_usage("--interactive is for one scenario, without --json and --dry-run")
+        return [scenario.find(name) for name in names]
+
+    def one(chosen: Scenario) -> Outcome:
+        options: dict[str, Any] = {"engine": engine, "cpu": cpu, "append": append}
+        if interactive:
+            from harness.interactive import Typing
+
+            observer: runner.Observer = Typing(_screen())
+            limit = timeout if timeout is not None else runner.AS_LONG_AS_IT_LIVES
+        else:
+            observer = runner.Silent() if as_json else _live()
+            limit = timeout if timeout is not None else chosen.timeout
+        return runner.run(chosen, timeout=limit, directory=run_dir, observer=observer, **options)
+
+    def preview(chosen: Scenario) -> Job:
+        return runner.plan(chosen, engine=engine, cpu=cpu, timeout=timeout, append=append)
+
+    try:
+        scenarios = wanted()
+        if dry_run:
+            from harness.report import preview as report
+
+            return report.show([preview(chosen) for chosen in scenarios], as_json=as_json)
+    except RunEnded as ended:
+        if as_json:
+            return _as_json([_outcome(" ".join(names), ended)])
+        raise
+    outcomes = []
+    for chosen in scenarios:
+        if len(scenarios) > 1 and not as_json:
+            _screen().line(f"--- {chosen.name}: {chosen.description}")
+        outcomes.append(one(chosen))
+    if as_json:
+        return _as_json(outcomes)
+    if len(outcomes) > 1:
+        from harness.report.terminal import summary
+
+        summary(_screen(), outcomes)
+    return _exit_code(outcomes)
+
+
+@hv.command()
+@click.argument("image", type=_PATH)
+@click.option("--module", "modules", multiple=True, metavar='"FILE ARGS"', help="A module to load.")
+@click.option("--append", default="", metavar="WORDS", help="The kernel's command line.")
+@_engine
+@_cpu
+@click.option("--smp", type=click.IntRange(1, 255), default=1, metavar="N", help="CPUs.")
+@click.option("--mem", type=click.IntRange(1), default=128, metavar="MIB", help="Memory in MiB.")
+@_timeout
+@click.option("--expect", multiple=True, metavar="REGEX", help="End when the console shows this.")
+@_json
+@_run_dir
+def boot(
+    image: Path,
+    modules: Sequence[str],
+    append: str,
+    engine: str,
+    cpu: str | None,
+    smp: int,
+    mem: int,
+    timeout: float | None,
+    expect: Sequence[str],
+    as_json: bool,
+    run_dir: Path | None,
+) -> int:
+    """Boot any multiboot 1 kernel and show its console.
+
+    It runs until every --expect was seen in this order, or without one until the machine powers
+    off; or until the time limit (60 s unless given).
+    """
+    from harness import anykernel, runner
+
+    request = anykernel.Request(
+        image=image,
+        modules=tuple(modules),
+        append=append,
+        engine=engine,
+        cpu=cpu,
+        cpus=smp,
+        memory_mib=mem,
+        timeout=timeout if timeout is not None else BOOT_SECONDS,
+        expect=tuple(expect),
+    )
+    outcome = runner.execute(
+        lambda: anykernel.plan(request),
+        runner.Outcome(image.stem),
+        directory=run_dir,
+        observer=runner.Silent() if as_json else _live(),
+    )
+    return _as_json([outcome]) if as_json else outcome.exit_code
+
+
+@hv.command()
+@_json
+def doctor(as_json: bool) -> int:
+    """Say what this host offers, and what would enable more."""
+    from harness import doctor as physician
+
+    findings = physician.examine()
+    if as_json:
+        import json
+
+        click.echo(json.dumps(findings.as_json(), indent=2))
+    else:
+        physician.show(findings, _screen())
+    return 0 if findings.usable else Verdict.ENGINE_MISSING.exit_code
+
+
+@hv.command()
+@_json
+def bench(as_json: bool) -> int:
+    """Measure the harness itself against bare engines, in one run."""
+    from harness import bench as stopwatch
+
+    return stopwatch.main(as_json=as_json)
+
+
+def _screen() -> Screen:
+    from harness.report.screen import Screen
+
+    return Screen(sys.stdout)
+
+
+def _live() -> Any:
+    from harness.report.terminal import Live
+
+    return Live(_screen())
+
+
+def _outcome(name: str, ended: RunEnded) -> Outcome:
+    from harness.runner import Outcome
+
+    outcome = Outcome(name)
+    outcome.take(ended)
+    return outcome
+
+
+def _as_json(outcomes: Sequence[Outcome]) -> int:
+    from harness.rundir import to_json
+
+    documents = [to_json(outcome.as_json()) for outcome in outcomes]
+    click.echo("[" + ",\n".join(documents) + "]")
+    return _exit_code(outcomes)
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
+    return next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)

@@ -1,0 +1,293 @@
+"""Runs one job: boot a machine, compare what happens with what was expected, keep what it left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness import choose, image, project, rundir
+from harness.engines.base import Boot, EndKind, Module
+from harness.judge import Judge
+from harness.scenario import Expectation, Scenario
+from harness.verdict import RunEnded, Verdict, bad_usage
+
+if TYPE_CHECKING:
+    from harness.choose import Choice
+    from harness.machine import Machine
+    from harness.records import Record
+
+AS_LONG_AS_IT_LIVES = 1e9
+"""Seconds: each wait may use all of the time that the machine has, which its own limit ends."""
+
+ENDING_SECONDS = 2.0
+"""How long a machine may take to end by itself once a guest's crash has decided the run."""
+
+
+class Observer(Protocol):
+    """Watches a run while it goes on; every method may do nothing."""
+
+    def chosen(self, job: Job) -> None:
+        """An engine was chosen; the machine has not started."""
+
+    def started(self, machine: Machine) -> None:
+        """The machine has started."""
+
+    def console(self, data: bytes) -> None:
+        """Console bytes, raw, as they arrive: hostile, since guests write them."""
+
+    def record(self, record: Record) -> None:
+        """A record, as it arrives."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """The run is over."""
+
+
+class Silent:
+    """An observer that does nothing; others extend it."""
+
+    def chosen(self, job: Job) -> None:
+        """Do nothing."""
+
+    def started(self, machine: Machine) -> None:
+        """Do nothing."""
+
+    def console(self, data: bytes) -> None:
+        """Do nothing."""
+
+    def record(self, record: Record) -> None:
+        """Do nothing."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is about to do, all of it decided."""
+
+    name: str
+    choice: Choice
+    boot: Boot
+    limit: float | None  # seconds for the machine as a whole; None: no limit
+    replay: tuple[str, ...]  # what follows `hv` to do the same again
+    scenario: Scenario | None = None  # None: a kernel that is not ours, whose records say nothing
+    expectations: tuple[Expectation, ...] = ()
+    to_the_end: bool = True  # whether the machine must power off by itself
+
+
+@dataclass
+class Outcome:
+    """What one run came to."""
+
+    scenario: str
+    verdict: Verdict = Verdict.PASSED
+    expected: Verdict = Verdict.PASSED
+    sentence: str = "everything that was expected happened"
+    evidence: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    engine: str | None = None
+    cpu: str | None = None
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    directory: Path | None = None
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one that the scenario asks for."""
+        return self.verdict is self.expected
+
+    @property
+    def exit_code(self) -> int:
+        """The verdict's own; 1 for a run that passed although its scenario wants another end."""
+        if self.verdict is Verdict.PASSED and not self.as_expected:
+            return Verdict.FAILED.exit_code
+        return self.verdict.exit_code
+
+    def take(self, ended: RunEnded) -> None:
+        """Adopt the verdict that ended the run."""
+        self.verdict, self.sentence = ended.verdict, ended.sentence
+        self.evidence, self.facts = ended.evidence, ended.facts
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, in plain JSON types."""
+        return {
+            "scenario": self.scenario,
+            "verdict": self.verdict.word,
+            "exit_code": self.exit_code,
+            "expected": self.expected.word,
+            "sentence": self.sentence,
+            "evidence": list(self.evidence),
+            "facts": self.facts,
+            "engine": self.engine,
+            "cpu": self.cpu,
+            "passed_over": [{"engine": name, "why": why} for name, why in self.passed_over],
+            "seconds": round(self.seconds, 3),
+            "run_directory": str(self.directory) if self.directory else None,
+            "crashes": [record for record in self.records if record.get("kind") == "crash"],
+            "records": self.records,
+        }
+
+
+def plan(
+    scenario: Scenario,
+    *,
+    engine: str = "auto",
+    cpu: str | None = None,
+    timeout: float | None = None,
+    append: str = "",
+) -> Job:
+    """Choose the engine and lay out the machine for a scenario, starting nothing.
+
+    Raises RunEnded: STALE_IMAGE, ENGINE_MISSING, or BAD_USAGE for a missing image or guest.
+    """
+    ours = project.image()
+    if not ours.is_file():
+        raise bad_usage(f"the hypervisor's image {ours} is missing; `make` builds it")
+    image.require_fresh(ours)
+    for guest in scenario.guests:
+        if not guest.path.is_file():
+            raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
+    model = cpu or scenario.cpu
+    choice = choose.choose(scenario.requires, scenario.engines, engine, model)
+    limit = scenario.timeout if timeout is None else timeout
+    known = scenario.path.parent == project.scenarios()
+    replay = ["run", scenario.name if known else str(scenario.path)]
+    replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
+    replay += ["--cpu", cpu] if cpu else []
+    replay += ["--append", append] if append else []
+    return Job(
+        name=scenario.name,
+        choice=choice,
+        boot=Boot(
+            image=ours,
+            command_line=" ".join(filter(None, (scenario.append, append))),
+            modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
+            memory_mib=scenario.memory,
+            cpu_model=model,
+        ),
+        limit=limit,
+        replay=tuple(replay),
+        scenario=scenario,
+        expectations=scenario.expectations,
+    )
+
+
+def run(
+    scenario: Scenario,
+    *,
+    engine: str = "auto",
+    cpu: str | None = None,
+    timeout: float | None = None,
+    append: str = "",
+    directory: Path | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run ``scenario`` once and say what came of it; see `execute`.
+
+    ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
+    seconds; ``append`` is added to the hypervisor's command line.
+    """
+    return execute(
+        lambda: plan(scenario, engine=engine, cpu=cpu, timeout=timeout, append=append),
+        Outcome(scenario.name, expected=scenario.verdict),
+        directory=directory,
+        observer=observer or Silent(),
+    )
+
+
+def execute(
+    planned: Callable[[], Job],
+    outcome: Outcome,
+    *,
+    directory: Path | None = None,
+    observer: Observer,
+) -> Outcome:
+    """Plan a job, do it, and fill in ``outcome``.
+
+    Never raises RunEnded: every end is in the outcome. Whatever else is raised (Ctrl-C) leaves
+    no process behind. ``directory`` asks for a run directory other than a new one.
+    """
+    began = time.monotonic()
+    try:
+        job = planned()
+        outcome.engine, outcome.cpu = job.choice.engine.name, job.boot.cpu_model
+        outcome.passed_over = list(job.choice.passed_over)
+        observer.chosen(job)
+        outcome.directory = rundir.create(job.name, directory)
+        _drive(job, outcome, observer)
+    except RunEnded as ended:
+        outcome.take(ended)
+    outcome.seconds = time.monotonic() - began
+    if outcome.directory is not None:
+        rundir.finish(outcome.directory, outcome.as_json(), as_expected=outcome.as_expected)
+    observer.ended(outcome)
+    return outcome
+
+
+class _Decided(Exception):
+    """The records have decided the run: there is nothing left to wait for."""
+
+
+def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
+    """Boot and watch one machine until the verdict is known; anything but success raises."""
+    from harness.machine import Machine
+
+    assert outcome.directory is not None
+    judge = Judge(job.scenario) if job.scenario else None
+
+    def on_record(record: Record) -> None:
+        outcome.records.append(dict(record.data))
+        observer.record(record)
+        if judge and judge.see(record.kind, record.data):
+            raise _Decided
+
+    rundir.write_replay(outcome.directory, job.replay, ())
+    with Machine.start(
+        job.choice.engine,
+        job.boot,
+        outcome.directory,
+        on_console=observer.console,
+        on_record=on_record,
+        expect_build=image.build_id(job.boot.image) if judge else None,
+        limit=job.limit,
+    ) as machine:
+        rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
+        observer.started(machine)
+        _watch(job, machine, judge)
+
+
+def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
+    wanted = job.scenario.allow if job.scenario else tuple(machine.forbidden)
+    for number, pattern in enumerate(job.scenario.forbid if job.scenario else (), 1):
+        machine.forbidden[f"forbid {number}"] = (pattern, Verdict.FAILED)
+    try:
+        with machine.allow(*(name for name in wanted if name in machine.forbidden)):
+            for expectation in job.expectations:
+                _await(machine, expectation)
+            if not job.to_the_end:
+                return
+            end = machine.wait(timeout=AS_LONG_AS_IT_LIVES)
+    except _Decided:
+        # The verdict is known; what the machine still says makes the logs whole.
+        with suppress(RunEnded):
+            machine.wait(timeout=ENDING_SECONDS)
+        end = None
+    except RunEnded as ended:
+        raise (judge.better(ended) if judge else ended) from None
+    if judge:
+        judge.conclude()
+    elif end and end.kind is EndKind.POWER_OFF and end.code:
+        raise RunEnded(Verdict.FAILED, f"the machine powered off with code {end.code}")
+
+
+def _await(machine: Machine, expectation: Expectation) -> None:
+    if expectation.console is not None:
+        machine.expect(expectation.console, timeout=AS_LONG_AS_IT_LIVES)
+    elif expectation.record is not None:
+        where = dict(expectation.where)
+        machine.expect_record(expectation.record, timeout=AS_LONG_AS_IT_LIVES, **where)

@@ -1,0 +1,312 @@
+"""A scenario: which guests to boot and what must happen, read from ``tests/scenarios/NAME.toml``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import project
+from harness.verdict import RunEnded, Verdict, bad_usage
+
+SUFFIX = ".toml"
+ALLOWABLE = ("panic", "trap", "crash", "refused", "vm-refused", "report")
+"""What ``allow`` can name: it ends a run by itself unless the scenario wants it."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One guest: its image file, its name, and the ``key=value`` words of its module string."""
+
+    path: Path
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def module_string(self) -> str:
+        """What the hypervisor is told: the file's name, then ``key=value`` words."""
+        words = [self.path.name, f"name={self.name}"]
+        for key, value in self.options:
+            words.append(f'{key}="{value}"' if re.search(r"\s", value) else f"{key}={value}")
+        return " ".join(words)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One thing that must happen: a pattern on the console, or a record with these values."""
+
+    console: str | None = None
+    record: str | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.console is not None:
+            return f"console {self.console!r}"
+        values = ", ".join(f"{key}={value!r}" for key, value in self.where.items())
+        return f"record {self.record}" + (f" where {values}" if values else "")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that a scenario file says; the file's name without ``.toml`` is its name."""
+
+    name: str
+    path: Path
+    description: str
+    tags: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    cpu: str | None = None
+    timeout: float = 10.0  # seconds for the machine as a whole
+    memory: int = 128  # MiB
+    append: str = ""
+    verdict: Verdict = Verdict.PASSED
+    forbid: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    guests: tuple[Guest, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+
+
+def load(path: Path) -> Scenario:
+    """Read one scenario file; RunEnded BAD_USAGE says which file and line are wrong, and how."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise bad_usage(f"there is no scenario file {path}") from None
+    except OSError as error:
+        raise bad_usage(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise bad_usage(f"{path}:{line}: this is not UTF-8 text") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _malformed(path, text, error) from None
+    return _Reader(path, text).scenario(data)
+
+
+def paths() -> list[Path]:
+    """The project's scenario files, by name."""
+    return sorted(project.scenarios().glob(f"*{SUFFIX}"))
+
+
+def find(name: str) -> Scenario:
+    """The scenario called ``name``, or in the file ``name`` if that ends in .toml.
+
+    RunEnded BAD_USAGE suggests the nearest name where there is none.
+    """
+    if name.endswith(SUFFIX):
+        return load(Path(name).resolve())
+    known = {path.stem: path for path in paths()}
+    if name in known:
+        return load(known[name])
+    hint = suggestion(name, known) or "`hv list` shows the names that there are"
+    raise bad_usage(f"there is no scenario {name!r}; {hint}")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The clause ``did you mean 'x'?`` for the nearest of ``known``, or ``""``."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _malformed(path: Path, text: str, error: tomllib.TOMLDecodeError) -> RunEnded:
+    found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(error))
+    reason = str(error)[: found.start()] if found else str(error)
+    line = int(found[1]) if found and found[1] else max(1, len(text.splitlines()))
+    return bad_usage(f"{path}:{line}: {reason[:1].lower()}{reason[1:]}")
+
+
+class _Reader:
+    """Turns a parsed TOML document into a Scenario, and says where it is wrong."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines = text.splitlines()
+
+    def scenario(self, data: dict[str, Any]) -> Scenario:
+        keys = (
+            *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "append"),
+            *("verdict", "forbid", "allow", "guest", "expect"),
+        )
+        top = _Table(self, data, "", 0)
+        top.only(keys)
+        guests = tuple(self.guest(table) for table in self.tables(data, "guest"))
+        for index, guest in enumerate(guests):
+            if any(guest.name == other.name for other in guests[:index]):
+                raise self.wrong(
+                    f"two guests are called {guest.name!r}; give one another `name`",
+                    self.line_of(None, "guest", index),
+                )
+        return Scenario(
+            name=self.path.stem,
+            path=self.path,
+            description=top.string("description"),
+            tags=top.strings("tags"),
+            requires=top.strings("requires"),
+            engines=top.strings("engines"),
+            cpu=top.string("cpu", None) if "cpu" in data else None,
+            timeout=top.positive("timeout", Scenario.timeout, (int, float), "seconds"),
+            memory=int(top.positive("memory", Scenario.memory, (int,), "MiB")),
+            append=top.string("append", ""),
+            verdict=self.verdict(top),
+            forbid=tuple(top.pattern(p, "forbid") for p in top.strings("forbid")),
+            allow=top.choices("allow", ALLOWABLE),
+            guests=guests,
+            expectations=tuple(self.expectation(t) for t in self.tables(data, "expect")),
+        )
+
+    def guest(self, table: _Table) -> Guest:
+        table.only(("image", "name", "options"))
+        image = table.string("image")
+        path = self.image_path(image)
+        name = table.string("name", path.stem)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise self.wrong(
+                f"{name!r} can't be a guest's name: letters, digits, '-', '_' and '.' only",
+                table.line("name"),
+            )
+        options = table.data.get("options", {})
+        if not isinstance(options, dict):
+            raise table.wrong_type("options", "a table of words", options)
+        return Guest(path, name, tuple(self.word(table, k, v) for k, v in options.items()))
+
+    def image_path(self, image: str) -> Path:
+        if "/" in image or image.endswith((".bin", ".elf")):
+            return (self.path.parent / image).resolve()
+        return project.guest(image)
+
+    def word(self, table: _Table, key: str, value: Any) -> tuple[str, str]:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise table.wrong_type(f"options.{key}", "a string or a whole number", value)
+        if re.search(r'["\x00-\x1f]', str(value)) or re.search(r'[\s"=]', key):
+            raise self.wrong(
+                f"options.{key} can't be told to the hypervisor: "
+                "quotes and control characters have no place in a module's string",
+                table.line("options"),
+            )
+        return key, str(value)
+
+    def expectation(self, table: _Table) -> Expectation:
+        table.only(("console", "record", "where"))
+        given = [key for key in ("console", "record") if key in table.data]
+        if len(given) != 1:
+            raise self.wrong(
+                "an [[expect]] needs exactly one of `console` and `record`", table.line(None)
+            )
+        where = table.data.get("where", {})
+        if not isinstance(where, dict):
+            raise table.wrong_type("where", "a table of values", where)
+        if given == ["record"]:
+            return Expectation(record=table.string("record"), where=where)
+        if "where" in table.data:
+            raise self.wrong("`where` belongs to a `record`", table.line("where"))
+        return Expectation(console=table.pattern(table.string("console"), "console"))
+
+    def verdict(self, top: _Table) -> Verdict:
+        word = top.string("verdict", Verdict.PASSED.word)
+        return Verdict.from_word(top.choice(word, "verdict", [v.word for v in Verdict]))
+
+    def tables(self, data: dict[str, Any], key: str) -> list[_Table]:
+        value = data.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.wrong(f"`{key}` must be written as [[{key}]]", self.line_of(key, "", 0))
+        return [_Table(self, item, key, index) for index, item in enumerate(value)]
+
+    def wrong(self, what: str, line: int | None = None) -> RunEnded:
+        return bad_usage(f"{self.path}{f':{line}' if line else ''}: {what}")
+
+    def line_of(self, key: str | None, table: str, index: int) -> int | None:
+        """The line of ``key`` in the ``index``-th [[table]] ("": top level); of its header if None."""
+        current, counts = "", dict[str, int]()
+        for number, line in enumerate(self.lines, 1):
+            if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+                current = header[1]
+                counts[current] = counts.get(current, -1) + 1
+                here = (current, counts[current]) == (table, index)
+                if (here and key is None) or (table == "" and current == key):
+                    return number
+            elif current == table and counts.get(table, 0) == index and key is not None:
+                if re.match(rf"\s*[\"']?{re.escape(key.split('.')[0])}[\"']?\s*[=.]", line):
+                    return number
+        return None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One TOML table with its place in the file."""
+
+    reader: _Reader
+    data: dict[str, Any]
+    name: str
+    index: int
+
+    def line(self, key: str | None) -> int | None:
+        reader = self.reader
+        return reader.line_of(key, self.name, self.index) or (
+            reader.line_of(None, self.name, self.index) if self.name else None
+        )
+
+    def wrong_type(self, key: str, wanted: str, value: Any) -> RunEnded:
+        kinds = {bool: "true or false", str: "a string", int: "a number", float: "a number"}
+        kinds |= {list: "a list", dict: "a table"}
+        got = kinds.get(type(value), "a date or time")
+        return self.reader.wrong(f"`{key}` must be {wanted}, not {got}", self.line(key))
+
+    def only(self, keys: tuple[str, ...]) -> None:
+        """Refuse every key that is not one of ``keys``."""
+        for key in self.data:
+            if key not in keys:
+                place = f" in [[{self.name}]]" if self.name else ""
+                hint = suggestion(key, keys) or f"known: {', '.join(keys)}"
+                raise self.reader.wrong(f"unknown key {key!r}{place}; {hint}", self.line(key))
+
+    def string(self, key: str, default: str | None = None) -> str:
+        value = self.data.get(key, default)
+        if value is None:
+            place = f"[[{self.name}]]" if self.name else "a scenario"
+            raise self.reader.wrong(f"{place} needs the key `{key}`", self.line(None))
+        if not isinstance(value, str):
+            raise self.wrong_type(key, "a string", value)
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        value = self.data.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong_type(key, "a list of strings", value)
+        return tuple(value)
+
+    def positive(
+        self, key: str, default: float, kinds: tuple[type[int] | type[float], ...], unit: str
+    ) -> float:
+        value = self.data.get(key, default)
+        whole = "" if float in kinds else "whole "
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise self.wrong_type(key, f"a {whole}number of {unit}", value)
+        if not 0 < value < 1e9:
+            raise self.reader.wrong(f"`{key}` must be more than 0 {unit}", self.line(key))
+        return value
+
+    def choice(self, word: str, key: str, known: Iterable[str]) -> str:
+        if word in (words := list(known)):
+            return word
+        hint = suggestion(word, words) or f"known: {', '.join(words)}"
+        raise self.reader.wrong(f"`{key}` can't be {word!r}; {hint}", self.line(key))
+
+    def choices(self, key: str, known: Iterable[str]) -> tuple[str, ...]:
+        words = list(known)
+        return tuple(self.choice(word, key, words) for word in self.strings(key))
+
+    def pattern(self, pattern: str, key: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise self.reader.wrong(
+                f"`{key}` is not a regular expression: {error}", self.line(key)
+            ) from None
+        return pattern

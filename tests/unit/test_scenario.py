@@ -1,0 +1,159 @@
+"""Scenario files: what they say, and what is said where they are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import project, scenario
+from harness.verdict import RunEnded, Verdict
+
+GOOD = 'description = "It works."\n'
+
+
+def write(directory: Path, text: str | bytes, name: str = "one.toml") -> Path:
+    path = directory / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def complaint(directory: Path, text: str | bytes) -> str:
+    path = write(directory, text)
+    with pytest.raises(RunEnded) as caught:
+        scenario.load(path)
+    assert caught.value.verdict is Verdict.BAD_USAGE
+    sentence = caught.value.sentence
+    assert sentence.startswith(str(path))
+    return sentence.removeprefix(str(path))
+
+
+def test_a_file_says_everything_that_a_scenario_is(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        description = "Two guests."
+        tags = ["a", "b"]
+        requires = ["vmx"]
+        engines = ["bochs"]
+        cpu = "penryn"
+        timeout = 2.5
+        memory = 64
+        append = "debug=panic"
+        verdict = "panic"
+        forbid = ["oops"]
+        allow = ["crash"]
+        [[guest]]
+        image = "hello"
+        options = { memory = "4M", cpus = 2 }
+        [[guest]]
+        image = "./other.bin"
+        name = "second"
+        [[expect]]
+        console = "Hello"
+        [[expect]]
+        record = "report"
+        where = { passed = true }
+        """,
+    )
+    one = scenario.load(path)
+    assert one.name == "one"
+    assert (one.timeout, one.memory, one.cpu, one.append) == (2.5, 64, "penryn", "debug=panic")
+    assert one.verdict is Verdict.PANIC
+    assert (one.tags, one.requires, one.engines) == (("a", "b"), ("vmx",), ("bochs",))
+    assert (one.forbid, one.allow) == (("oops",), ("crash",))
+    first, second = one.guests
+    assert first.path == project.guest("hello")
+    assert first.module_string == "hello.bin name=hello memory=4M cpus=2"
+    assert second.path == tmp_path / "other.bin"
+    assert second.name == "second"
+    assert [e.console for e in one.expectations] == ["Hello", None]
+    assert one.expectations[1].where == {"passed": True}
+
+
+def test_an_option_with_a_blank_in_it_is_quoted_in_the_module_string(tmp_path: Path) -> None:
+    text = GOOD + '[[guest]]\nimage = "hello"\noptions = { cmdline = "a b" }\n'
+    assert 'cmdline="a b"' in scenario.load(write(tmp_path, text)).guests[0].module_string
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("description = \n", ":1: invalid value"),
+        ('description = "x"\ntags = [\n', ":2: "),
+        (GOOD + "a = 1\na = 2\n", ":3: "),
+        (b"description = '\xff'\n", ":1: this is not UTF-8 text"),
+        ('tags = ["x"]\n', ": a scenario needs the key `description`"),
+        (GOOD + "timout = 3\n", ":2: unknown key 'timout'; did you mean 'timeout'?"),
+        (GOOD + "zzz = 3\n", ":2: unknown key 'zzz'; known: description"),
+        (GOOD + "[[gest]]\nimage = 'x'\n", ":2: unknown key 'gest'; did you mean 'guest'?"),
+        (GOOD + "[guest]\nimage = 'x'\n", ":2: `guest` must be written as [[guest]]"),
+        (GOOD + "[[guest]]\n", ":2: [[guest]] needs the key `image`"),
+        (
+            GOOD + "[[guest]]\nimage = 'a'\n[[guest]]\nimage = 'b'\nnmae = 'c'\n",
+            ":6: unknown key 'nmae' in [[guest]]; did you mean 'name'?",
+        ),
+        (
+            GOOD + "[[guest]]\nimage = 'a'\n[[guest]]\nimage = 'a'\n",
+            ":4: two guests are called 'a'; give one another `name`",
+        ),
+        (GOOD + "[[guest]]\nimage = 'a'\nname = 'a b'\n", ":4: 'a b' can't be a guest's name"),
+        (
+            GOOD + "[[guest]]\nimage = 'a'\noptions = {x = 'a\"b'}\n",
+            ":4: options.x can't be told to the hypervisor",
+        ),
+        (
+            GOOD + "[[guest]]\nimage = 'a'\noptions = {x = []}\n",
+            ":4: `options.x` must be a string or a whole number, not a list",
+        ),
+        (GOOD + "timeout = '3'\n", ":2: `timeout` must be a number of seconds, not a string"),
+        (GOOD + "timeout = true\n", ":2: `timeout` must be a number of seconds, not true or false"),
+        (GOOD + "timeout = 0\n", ":2: `timeout` must be more than 0 seconds"),
+        (GOOD + "timeout = nan\n", ":2: `timeout` must be more than 0 seconds"),
+        (GOOD + "memory = 1.5\n", ":2: `memory` must be a whole number of MiB, not a number"),
+        (GOOD + "tags = 'a'\n", ":2: `tags` must be a list of strings, not a string"),
+        (GOOD + "tags = [1]\n", ":2: `tags` must be a list of strings"),
+        (GOOD + "verdict = 'panics'\n", ":2: `verdict` can't be 'panics'; did you mean 'panic'?"),
+        (GOOD + "allow = ['panik']\n", ":2: `allow` can't be 'panik'; did you mean 'panic'?"),
+        (GOOD + "forbid = ['(']\n", ":2: `forbid` is not a regular expression: missing )"),
+        (GOOD + "[[expect]]\nconsole = '['\n", ":3: `console` is not a regular expression"),
+        (GOOD + "[[expect]]\n", ":2: an [[expect]] needs exactly one of `console` and `record`"),
+        (
+            GOOD + "[[expect]]\nconsole = 'a'\nrecord = 'b'\n",
+            ":2: an [[expect]] needs exactly one of",
+        ),
+        (
+            GOOD + "[[expect]]\nconsole = 'a'\nwhere = {}\n",
+            ":4: `where` belongs to a `record`",
+        ),
+        (
+            GOOD + "[[expect]]\nrecord = 'a'\nwhere = 1\n",
+            ":4: `where` must be a table of values, not a number",
+        ),
+    ],
+    ids=str,
+)
+def test_a_wrong_file_is_named_with_its_line_and_what_is_wrong(
+    tmp_path: Path, text: str | bytes, said: str
+) -> None:
+    assert complaint(tmp_path, text).startswith(said)
+
+
+def test_a_missing_file_is_bad_usage(tmp_path: Path) -> None:
+    with pytest.raises(RunEnded, match="there is no scenario file"):
+        scenario.load(tmp_path / "none.toml")
+
+
+def test_an_unknown_name_gets_the_nearest_one_suggested() -> None:
+    with pytest.raises(RunEnded, match="there is no scenario 'helo'; did you mean 'hello'"):
+        scenario.find("helo")
+
+
+def test_a_name_like_no_other_is_sent_to_the_list() -> None:
+    with pytest.raises(RunEnded, match="`hv list` shows"):
+        scenario.find("qqqqqqqqqq")
+
+
+@pytest.mark.parametrize("path", scenario.paths(), ids=lambda path: path.stem)
+def test_every_scenario_of_the_project_is_well_formed(path: Path) -> None:
+    assert scenario.load(path).description.endswith(".")
