@@ -33,8 +33,9 @@ VENV  := .venv/bin
 include hv/hv.mk
 
 # Setting up comes before anything is built, whatever -j says: hence a make of its own for the build.
-# Without -j from the command line, all processors build.
-BUILD = +@$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
+# Without -j from the command line, all processors build. V=1 shows the commands.
+BUILD = +@$(MAKE) -q --no-print-directory build/vanderpool.elf 2>/dev/null || echo 'build: hv/ into build/'; \
+	$(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
 
 .PHONY: all run test check bench coverage debug setup clean help
 
@@ -70,10 +71,10 @@ debug: setup  ## Boot SCENARIO (the demo) and wait for a debugger; says how to a
 
 # A fast look first (some 50 ms); the full set-up only when something is missing or has changed.
 setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packages alone)
-	@$(VENV)/python -IS harness/bootstrap.py --ready $(SKIP) 2>/dev/null || { \
+	@$(VENV)/python -ES -m harness.bootstrap --ready $(SKIP) 2>/dev/null || { \
 		command -v $(PYTHON) >/dev/null || \
 			{ echo 'setup: needs Python 3.11 or newer, and there is no $(PYTHON)' >&2; exit 1; }; \
-		$(PYTHON) -IS harness/bootstrap.py $(SKIP); }
+		$(PYTHON) -ES -m harness.bootstrap $(SKIP); }
 
 clean:  ## Remove what was built; .venv and downloads of packages stay
 	@find build -mindepth 1 -maxdepth 1 ! -name .gitkeep -exec rm -rf {} +

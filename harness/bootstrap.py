@@ -1,7 +1,8 @@
 """Set this checkout up: the system's packages, `.venv`, and the `hv` command in it.
 
-`make` runs this file with the system's own Python before anything of ours is installed, so it uses
-the standard library alone. It parses on older Pythons too, to be able to say that they are too old.
+`make` runs it, as `python3 -m harness.bootstrap`, with the system's own Python before anything of
+ours is installed, so it uses the standard library alone. It parses on older Pythons too, to be able
+to say that they are too old.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import argparse
 import contextlib
 import errno
 import fcntl
-import importlib.util
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
+
+from harness.needs import Host, Part, by_hand, here, missing, packages
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,7 +35,7 @@ FAILED = 1  # something that should have worked did not: network, disk, a packag
 MISSING = 3  # packages are missing, and only the user can install them
 INTERRUPTED = 130
 
-TAIL = 8  # lines of a failed command's output that are shown
+TAIL = 6  # lines of a failed command's output that are shown
 PATIENCE = 1800.0  # seconds that one step may take: a slow line, not a hung one
 
 
@@ -45,176 +46,6 @@ class SetupError(Exception):
         super().__init__(sentence)
         self.code = code
         self.evidence = evidence
-
-
-# What this machine is
-
-
-@dataclass(frozen=True)
-class Host:
-    """The machine as set-up sees it. Tests build one by hand; `here` measures the real one."""
-
-    name: str
-    manager: str  # "apt-get", "dnf", "pacman", "brew", or "" where we know none
-    machine: str = "x86_64"
-    cross: str = ""  # CROSS_COMPILE: what the compiler's name starts with
-    path: str = ""  # where programs are looked for
-    files: Path = Path("/")  # where the file system starts
-    has_ensurepip: bool = True
-
-    def which(self, program: str) -> str | None:
-        """The full path of ``program``, or None."""
-        return shutil.which(program, path=self.path)
-
-
-def describe(os_release: str, platform: str) -> tuple[str, str]:
-    """The system's name and its package manager, from /etc/os-release's text and sys.platform."""
-    if platform == "darwin":
-        return "macOS", "brew"
-    facts = dict(re.findall(r"^([A-Z_]+)=[\"']?(.*?)[\"']?$", os_release, re.MULTILINE))
-    families = {facts.get("ID", ""), *facts.get("ID_LIKE", "").split()}
-    name = facts.get("PRETTY_NAME") or facts.get("NAME") or platform
-    for manager, known in (
-        ("apt-get", {"debian", "ubuntu"}),
-        ("dnf", {"fedora", "rhel", "centos"}),
-        ("pacman", {"arch"}),
-    ):
-        if families & known:
-            return name, manager
-    return name, ""
-
-
-def here() -> Host:
-    """This machine."""
-    text = ""
-    for place in ("/etc/os-release", "/usr/lib/os-release"):
-        with contextlib.suppress(OSError):
-            text = Path(place).read_text(encoding="utf-8", errors="replace")
-            break
-    name, manager = describe(text, sys.platform)
-    return Host(
-        name=name,
-        manager=manager,
-        machine=os.uname().machine,
-        cross=os.environ.get("CROSS_COMPILE", ""),
-        path=os.environ.get("PATH", os.defpath),
-        has_ensurepip=importlib.util.find_spec("ensurepip") is not None,
-    )
-
-
-# What it needs
-
-
-@dataclass(frozen=True)
-class Part:
-    """Something set-up needs: what people call it, how to see it, and its package by manager."""
-
-    what: str
-    present: Callable[[Host], bool]
-    packages: dict[str, str] = field(default_factory=dict)
-
-
-def program(name: str) -> Callable[[Host], bool]:
-    """A test for a program in PATH."""
-    return lambda host: host.which(name) is not None
-
-
-def bochs_file(pattern: str) -> Callable[[Host], bool]:
-    """A test for a file that Debian packages beside Bochs; other builds bring it along."""
-
-    def present(host: Host) -> bool:
-        bochs = host.which("bochs")
-        packaged = host.manager == "apt-get" and bochs in (None, str(host.files / "usr/bin/bochs"))
-        return not packaged or any(host.files.glob(pattern))
-
-    return present
-
-
-def everywhere(name: str) -> dict[str, str]:
-    """One name for every package manager."""
-    return dict.fromkeys(("apt-get", "dnf", "pacman", "brew"), name)
-
-
-def compiler_packages(host: Host) -> tuple[dict[str, str], dict[str, str]]:
-    """The packages with the compiler and with the linker that ``host.cross`` asks for."""
-    if host.cross == "x86_64-elf-":
-        return {"brew": "x86_64-elf-gcc"}, {"brew": "x86_64-elf-binutils"}
-    native = host.machine in ("x86_64", "amd64", "i686")
-    if host.cross == "" or (native and host.cross == "x86_64-linux-gnu-"):
-        return everywhere("gcc"), everywhere("binutils")
-    if host.cross == "x86_64-linux-gnu-":
-        return (
-            {"apt-get": "gcc-x86-64-linux-gnu", "dnf": "gcc-x86_64-linux-gnu"},
-            {"apt-get": "binutils-x86-64-linux-gnu", "dnf": "binutils-x86_64-linux-gnu"},
-        )
-    return {}, {}
-
-
-def parts(host: Host) -> list[Part]:
-    """Everything set-up needs from the system's own packages."""
-    compiler, linker = compiler_packages(host)
-    return [
-        Part(f"the compiler {host.cross}gcc", program(f"{host.cross}gcc"), compiler),
-        Part(f"the linker {host.cross}ld", program(f"{host.cross}ld"), linker),
-        Part("make", program("make"), everywhere("make")),
-        Part("Bochs", program("bochs"), everywhere("bochs")),
-        Part(
-            "the BIOS of Bochs",
-            bochs_file("usr/share/bochs/BIOS-bochs-latest"),
-            {"apt-get": "bochsbios"},
-        ),
-        Part(
-            "the VGA BIOS of Bochs",
-            bochs_file("usr/share/vgabios/vgabios.bin"),
-            {"apt-get": "vgabios"},
-        ),
-        # Named with bochs itself, it also keeps apt from choosing a graphical front end.
-        Part(
-            "the terminal display of Bochs",
-            bochs_file("usr/lib/*/bochs/plugins/libbx_term_gui.so*"),
-            {"apt-get": "bochs-term"},
-        ),
-        Part(
-            "QEMU",
-            program("qemu-system-x86_64"),
-            {**everywhere("qemu-system-x86"), "brew": "qemu"},
-        ),
-        Part(
-            "Python's ensurepip",
-            lambda host: host.has_ensurepip,
-            {"apt-get": "python3-venv", "dnf": "python3", "pacman": "python", "brew": "python"},
-        ),
-    ]
-
-
-def missing(host: Host) -> list[Part]:
-    """The parts that are not there."""
-    return [part for part in parts(host) if not part.present(host)]
-
-
-def packages(absent: list[Part], manager: str) -> list[str]:
-    """The packages that bring ``absent``, by the names ``manager`` knows them under, each once."""
-    return list(dict.fromkeys(p.packages[manager] for p in absent if manager in p.packages))
-
-
-def by_hand(host: Host, absent: list[Part]) -> str:
-    """One line for whoever has to install ``absent`` without our help."""
-    what = ", ".join(part.what for part in absent)
-    commands = {
-        "apt-get": "apt-get install --no-install-recommends",
-        "dnf": "dnf install",
-        "pacman": "pacman -S",
-        "brew": "brew install",
-    }
-    if host.manager == "apt-get":
-        names = " ".join(packages(absent, host.manager))
-        return f"run as root: {commands['apt-get']} {names} - then make again"
-    ways = [
-        f"{'' if manager == 'brew' else 'sudo '}{commands[manager]} {' '.join(found)}"
-        for manager in ([host.manager] if host.manager else ["dnf", "pacman", "brew"])
-        if (found := packages(absent, manager))
-    ]
-    return f"missing on {host.name}: {what}; install with: {' or: '.join(ways) or 'your own means'}"
 
 
 # Doing things
@@ -282,11 +113,15 @@ def cause(output: str) -> str:
     return next((words for pattern, words in CAUSES if re.search(pattern, output)), "it failed")
 
 
-def must(what: str, argv: list[str]) -> None:
-    """Run a command; SetupError with the cause and its last words if it fails."""
-    code, output = run(argv)
-    if code:
-        raise SetupError(f"{what}: {cause(output)} (exit code {code})", evidence=output)
+def must(what: str, argv: list[str], before: str = "") -> None:
+    """Run a command as a step; SetupError with the cause and its last words if it fails.
+
+    ``before`` is what was said earlier and may hold the cause.
+    """
+    with step(what):
+        code, output = run(argv)
+        if code:
+            raise SetupError(f"{what}: {cause(before + output)}", evidence=output)
 
 
 # The system's packages
@@ -318,25 +153,28 @@ def install(host: Host, absent: list[Part]) -> None:
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q"]
     # A fresh machine often upgrades itself in the background: wait for it.
     apt += ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=2"]
-    wanted = [*apt, "install", "--no-install-recommends", *names]
+    install_them = [*apt, "install", "--no-install-recommends", *names]
+    what = f"apt-get install {' '.join(names)}"
 
-    said = ""
-    known = run(["apt-cache", "show", "--no-all-versions", *names])[0] == 0
-    for attempt in ("first", "refreshed"):
-        # Lists that are there may still be old, and name files that the server no longer has.
-        if attempt == "refreshed" or not known:
-            with step("apt-get update"):
-                said += run([*apt, "update"])[1]
-        try:
-            with step(f"apt-get install {' '.join(names)}"):
-                code, output = run(wanted)
-                said += output
-                if code:
-                    raise SetupError(f"apt-get install: {cause(said)}", evidence=output)
-            return
-        except SetupError:
-            if attempt == "refreshed" or not known:
-                raise
+    fresh = run(["apt-cache", "show", "--no-all-versions", *names])[0] != 0
+    said = update(apt) if fresh else ""
+    try:
+        must(what, install_them, said)
+    except SetupError as error:
+        if fresh or not re.search(OUTDATED, error.evidence):
+            raise
+        say("the package lists are out of date")
+        must(what, install_them, update(apt))
+
+
+# What apt-get says when its lists name files that the server no longer has, or lack some.
+OUTDATED = r"404 +Not Found|Unable to locate package|no installation candidate|Hash Sum mismatch"
+
+
+def update(apt: list[str]) -> str:
+    """Refresh apt's package lists; what it said. Failures show when a package is not found."""
+    with step("apt-get update"):
+        return run([*apt, "update"])[1]
 
 
 def require_packages(host: Host) -> None:
@@ -350,7 +188,9 @@ def require_packages(host: Host) -> None:
     if host.manager != "apt-get":
         raise SetupError(by_hand(host, absent), MISSING)
     install(host, absent)
-    importlib.invalidate_caches()
+    if still := missing(here()):
+        names = ", ".join(part.what for part in still)
+        raise SetupError(f"the packages are installed, but these are still not there: {names}")
 
 
 # The virtual environment
@@ -384,18 +224,17 @@ def make_environment(root: Path) -> None:
         (where / ".ready").unlink(missing_ok=True)
         with step("removing .venv: unfinished, moved, or made from other versions"):
             shutil.rmtree(where)
-    python = str(where / "bin/python")
-    with step(f"virtual environment .venv, Python {sys.version.split()[0]}"):
-        must("python -m venv", [sys.executable, "-I", "-m", "venv", str(where)])
-    pip = [python, "-I", "-m", "pip", "install", "--no-input", "--no-deps", "-q"]
+    version = sys.version.split()[0]
+    venv = [sys.executable, "-I", "-m", "venv", str(where)]
+    must(f"virtual environment .venv, Python {version}", venv)
     lock = root / "harness/requirements.lock"
     count = len(re.findall(r"^\S+==", lock.read_text(encoding="utf-8"), re.MULTILINE))
-    with step(f"{count} pinned Python packages"):
-        exactly = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
-        must("pip install", [*pip, *exactly])
-    with step("the command .venv/bin/hv"):
-        # flit's editable install is a plain .pth file: no import hook to slow every start.
-        must("pip install -e .", [*pip, "--no-build-isolation", "--no-index", "-e", str(root)])
+    pip = [str(where / "bin/python"), "-I", "-m", "pip", "install", "--no-input", "--no-deps", "-q"]
+    exactly = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+    must(f"{count} pinned Python packages", [*pip, *exactly])
+    # flit's editable install is a plain .pth file: no import hook to slow every start.
+    editable = ["--no-build-isolation", "--no-index", "-e", str(root)]
+    must("the command .venv/bin/hv", [*pip, *editable])
     (where / ".ready").write_text(fingerprint(root), encoding="utf-8")
 
 
