@@ -127,11 +127,11 @@ def must(what: str, argv: list[str], before: str = "") -> None:
 # The system's packages
 
 
-def become_root(names: list[str]) -> list[str] | None:
+def become_root(host: Host, names: list[str]) -> list[str] | None:
     """What to put before a command to run it as root, after explaining why; None: no way."""
     if os.geteuid() == 0:
         return []
-    if not shutil.which("sudo"):
+    if not host.which("sudo"):
         return None
     if run(["sudo", "-n", "true"])[0] == 0:
         return ["sudo", "-n"]
@@ -147,7 +147,7 @@ def install(host: Host, absent: list[Part]) -> None:
     names = packages(absent, "apt-get")
     say(f"missing Debian packages: {' '.join(names)}")
     say("installing them needs root: apt-get install --no-install-recommends (and nothing else)")
-    prefix = become_root(names)
+    prefix = become_root(host, names)
     if prefix is None:
         raise SetupError(f"no way to become root; {by_hand(host, absent)}", MISSING)
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q"]

@@ -1,0 +1,73 @@
+"""What `make` promises before it does anything: its help, its honesty, and its quiet answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import bootstrap
+
+CHECKOUT = Path(bootstrap.__file__).parent.parent
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+def make(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=where, env=settings, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A checkout in which nothing has been set up or built."""
+    shutil.copytree(CHECKOUT / "hv", tmp_path / "hv")
+    shutil.copy(CHECKOUT / "Makefile", tmp_path)
+    (tmp_path / "build").mkdir()
+    return tmp_path
+
+
+def test_help_has_one_line_for_each_target() -> None:
+    done = make(CHECKOUT, "help")
+    listed = re.findall(r"^  make (\S+) +\S", done.stdout, re.MULTILINE)
+    phony = re.findall(r"^\.PHONY: (.+)", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert done.returncode == 0
+    assert set(" ".join(phony).split()) <= set(listed)
+    assert {"run", "test", "check", "bench", "coverage", "debug", "clean", "help"} <= set(listed)
+    assert len(listed) == len(set(listed))
+
+
+def test_a_target_that_is_not_made_yet_says_so_and_fails() -> None:
+    done = make(CHECKOUT, "coverage")
+    assert done.returncode != 0
+    assert "not made yet" in done.stderr
+
+
+def test_asking_whether_the_image_is_current_sets_nothing_up(fresh: Path) -> None:
+    done = make(fresh, "-q", "build/vanderpool.elf")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert not (fresh / ".venv").exists()
+    assert list((fresh / "build").iterdir()) == []
+
+
+def test_without_python_the_one_thing_missing_is_named(fresh: Path) -> None:
+    done = make(fresh, "run", "PYTHON=python-that-is-not-there")
+    assert done.returncode != 0
+    assert "needs Python 3.11 or newer, and there is no python-that-is-not-there" in done.stderr
+
+
+def test_clean_removes_what_was_built_and_keeps_what_was_set_up(fresh: Path) -> None:
+    (fresh / "build/guests").mkdir()
+    (fresh / "build/.gitkeep").touch()
+    (fresh / ".venv").mkdir()
+    assert make(fresh, "clean").returncode == 0
+    assert [path.name for path in (fresh / "build").iterdir()] == [".gitkeep"]
+    assert (fresh / ".venv").is_dir()
