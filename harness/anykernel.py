@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import choose, image, project
+from harness import image, project
 from harness.engines.base import Boot, Module
 from harness.runner import Job
 from harness.scenario import Expectation, Scenario
@@ -33,6 +33,8 @@ def plan(request: Request) -> Job:
 
     Raises RunEnded: BAD_USAGE for a missing file or a bad pattern, ENGINE_MISSING, STALE_IMAGE.
     """
+    from harness import choose
+
     kernel = request.image.absolute()
     if not kernel.is_file():
         raise bad_usage(f"there is no kernel {request.image}")
@@ -93,5 +95,3 @@ def _replay(
     for pattern in request.expect:
         words += ["--expect", pattern]
     return tuple(words)
-
-

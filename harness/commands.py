@@ -30,7 +30,10 @@ _cpu = click.option("--cpu", metavar="MODEL", help="The engine's own name of a C
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 _run_dir = click.option("--run-dir", type=_PATH, help="Keep what the run leaves in this directory.")
 _timeout = click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Time limit in seconds."
+    "--timeout",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    metavar="S",
+    help="Time limit in seconds.",
 )
 
 
@@ -52,12 +55,12 @@ def invoke(words: Sequence[str]) -> int:
 def _complain(ended: RunEnded) -> None:
     from harness.report.text import plain
 
-    click.echo(f"hv: {plain(ended.sentence)}", err=True)
+    click.echo(f"hv: {plain(ended.sentence.removesuffix('.'))}", err=True)
     for line in ended.evidence:
         click.echo(f"  {plain(line)}", err=True)
 
 
-class _Names(click.ParamType):
+class _Names(click.ParamType[str]):
     """A scenario's name, completed by the shell."""
 
     name = "scenario"
@@ -101,7 +104,8 @@ def list_scenarios(tag: str | None) -> int:
     """List the scenarios."""
     from harness import scenario
 
-    found, broken = [], []
+    found: list[Scenario] = []
+    broken: list[RunEnded] = []
     for path in scenario.paths():
         try:
             found.append(scenario.load(path))
@@ -113,8 +117,8 @@ def list_scenarios(tag: str | None) -> int:
         hint = scenario.suggestion(tag, tags) or f"the tags are {', '.join(tags) or 'none'}"
         raise bad_usage(f"no scenario has the tag {tag!r}; {hint}")
     _show_list(shown)
-    for ended in broken:
-        _complain(ended)
+    for wrong in broken:
+        _complain(wrong)
     return broken[0].verdict.exit_code if broken else 0
 
 
@@ -158,19 +162,24 @@ def run(
             raise bad_usage("--run-dir holds one run: name one scenario")
         if interactive and (as_json or dry_run or len(names) > 1):
             raise bad_usage("--interactive is for one scenario, without --json and --dry-run")
+        if interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise bad_usage("--interactive needs a terminal for its input and its output")
         return [scenario.find(name) for name in names]
 
     def one(chosen: Scenario) -> Outcome:
-        options: dict[str, Any] = {"engine": engine, "cpu": cpu, "append": append}
         if interactive:
-            from harness.interactive import Typing
+            from harness import interactive as keyboard
 
-            observer: runner.Observer = Typing(_screen())
-            limit = timeout if timeout is not None else runner.AS_LONG_AS_IT_LIVES
-        else:
-            observer = runner.Silent() if as_json else _live()
-            limit = timeout if timeout is not None else chosen.timeout
-        return runner.run(chosen, timeout=limit, directory=run_dir, observer=observer, **options)
+            return keyboard.run(lambda: preview(chosen), chosen, run_dir, endless=timeout is None)
+        return runner.run(
+            chosen,
+            engine=engine,
+            cpu=cpu,
+            timeout=timeout,
+            append=append,
+            directory=run_dir,
+            observer=runner.Silent() if as_json else _live(),
+        )
 
     def preview(chosen: Scenario) -> Job:
         return runner.plan(chosen, engine=engine, cpu=cpu, timeout=timeout, append=append)

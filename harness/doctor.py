@@ -95,8 +95,8 @@ def _engine(engine: Any) -> EngineFinding:
 def host() -> Host:
     """Read what the kernel says; touches nothing."""
     info = _read(CPUINFO)
-    flags = set((re.search(r"^flags\s*:(.*)$", info, re.M) or [None, ""])[1].split())
-    model = (re.search(r"^model name\s*:\s*(.*)$", info, re.M) or [None, os.uname().machine])[1]
+    flags = set(_field(info, "flags").split())
+    model = _field(info, "model name") or os.uname().machine
     kind = next((word for word in ("vmx", "svm") if word in flags), "")
     module = {"vmx": "kvm_intel", "svm": "kvm_amd"}.get(kind, "")
     nested = _read(MODULES / module / "parameters" / "nested").strip() if module else ""
@@ -135,6 +135,11 @@ def _advice(
     return advice
 
 
+def _field(info: str, name: str) -> str:
+    found = re.search(rf"^{name}\s*:[ \t]*(.*)$", info, re.MULTILINE)
+    return found[1] if found else ""
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
@@ -145,10 +150,14 @@ def _read(path: Path) -> str:
 def show(findings: Findings, screen: Screen) -> None:
     """Print the findings for a person."""
     for engine in findings.engines:
-        word = screen.styled("usable  ", fg="green") if engine.usable else screen.styled(
-            "unusable", fg="red"
+        word = (
+            screen.styled("usable  ", fg="green")
+            if engine.usable
+            else screen.styled("unusable", fg="red")
         )
-        screen.line(f"{screen.styled(f'{engine.name:<9}', bold=True)} {word}  {plain(engine.reason)}")
+        screen.line(
+            f"{screen.styled(f'{engine.name:<9}', bold=True)} {word}  {plain(engine.reason)}"
+        )
         if engine.features is not None:
             offers = ", ".join(engine.features) or "no virtualization"
             screen.line(f"          {engine.cpu}: {plain(offers)}")
@@ -159,10 +168,14 @@ def show(findings: Findings, screen: Screen) -> None:
     one = findings.host
     screen.line()
     screen.line(f"system    {findings.system}")
-    screen.line(f"processor {plain(one.processor)}; {one.virtualization or 'no vmx, no svm'}"
-                + ("; a virtual machine itself" if one.hypervisor_below else ""))
+    screen.line(
+        f"processor {plain(one.processor)}; {one.virtualization or 'no vmx, no svm'}"
+        + ("; a virtual machine itself" if one.hypervisor_below else "")
+    )
     access = "there, may be opened" if one.kvm_permitted else "there, may not be opened"
-    screen.line(f"/dev/kvm  {access if one.kvm_present else 'not there'}"
-                + (f"; nested={one.nested}" if one.nested else ""))
+    screen.line(
+        f"/dev/kvm  {access if one.kvm_present else 'not there'}"
+        + (f"; nested={one.nested}" if one.nested else "")
+    )
     for advice in one.advice:
         screen.line(f"          {advice}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.records import contains
@@ -50,10 +50,19 @@ class Judge:
             facts=cause.facts,
         )
 
-    def conclude(self) -> None:
-        """The machine has powered off and every expectation is met: raise if it is no success."""
+    def conclude(self, problems: Sequence[str] = ()) -> None:
+        """The machine has powered off and every expectation is met: raise if it is no success.
+
+        ``problems`` are those of the record stream: what a damaged stream says proves nothing.
+        """
         if self.decided is not None:
             raise self.decided
+        if problems:
+            raise RunEnded(
+                Verdict.FAILED,
+                "the hypervisor's records are damaged",
+                evidence=tuple(plain(problem) for problem in problems[:10]),
+            )
         if self.done is None:
             raise RunEnded(
                 Verdict.FAILED, "the machine powered off without the record that it is done"

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ from harness.verdict import bad_usage
 
 KEPT_PASSES = 20
 """So many directories of runs that ended as they should are kept; all others are."""
+
+SETTLED_SECONDS = 10.0
+"""So long a finished directory is left alone, however many there are."""
 
 _AS_EXPECTED = "as-expected"  # an empty file in a finished directory that may be pruned one day
 _PRUNED = ".pruned-"
@@ -68,7 +72,7 @@ def _claim(directory: Path) -> Path:
 
 
 def finish(directory: Path, outcome: Mapping[str, Any], *, as_expected: bool) -> None:
-    """Write ``outcome.json``, whole or not at all, and prune older runs that ended as they should."""
+    """Write ``outcome.json``, whole or not at all; prune older runs that ended as they should."""
     written = directory / "outcome.json.new"
     written.write_text(to_json(outcome) + "\n", encoding="utf-8")
     written.replace(directory / "outcome.json")
@@ -82,22 +86,24 @@ def to_json(outcome: Mapping[str, Any]) -> str:
     try:
         return json.dumps(outcome, indent=2, allow_nan=False)
     except (ValueError, RecursionError):  # NaN, or nested too deep: a guest's doing
-        unspeakable = {"facts": {}, "records": [], "crashes": []}
+        unspeakable: dict[str, Any] = {"facts": {}, "records": [], "crashes": []}
         return json.dumps({**outcome, **unspeakable}, indent=2)
 
 
 def prune(base: Path, keep: int) -> None:
     """Remove all but the newest ``keep`` directories of runs that ended as they should.
 
-    Safe beside other runs: an unfinished directory has no mark, and a directory is renamed,
-    which only one process can do, before it is emptied.
+    Safe beside other runs: an unfinished directory has no mark; a directory is renamed, which
+    only one process can do, before it is emptied; and it is left alone while its name, which is
+    unique to a second, could still come again for another run.
     """
-    marked = sorted((mark.parent for mark in base.glob(f"*/{_AS_EXPECTED}")), reverse=True)
+    settled = time.time() - SETTLED_SECONDS
+    marked = sorted((mark.parent for mark in base.glob(f"[!.]*/{_AS_EXPECTED}")), reverse=True)
     for old in marked[keep:]:
-        if old.name.startswith(_PRUNED):
-            continue
         doomed = base / f"{_PRUNED}{os.getpid()}-{old.name}"
         try:
+            if (old / _AS_EXPECTED).stat().st_mtime > settled:
+                continue
             old.rename(doomed)
         except OSError:
             continue  # another run was faster
@@ -120,7 +126,7 @@ def write_replay(directory: Path, command: Sequence[str], argv: Sequence[str]) -
         "# The engine itself was started as:",
         *(f"#   {word}" for word in shown),
         f"cd {shlex.quote(str(root))} || exit",
-        f"exec {shlex.quote(sys.executable)} -m harness {shlex.join(command)} \"$@\"",
+        f'exec {shlex.quote(sys.executable)} -m harness {shlex.join(command)} "$@"',
     ]
     script = directory / "replay.sh"
     script.write_text("\n".join(lines) + "\n", encoding="utf-8")

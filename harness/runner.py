@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness import choose, image, project, rundir
+from harness import image, project, rundir
 from harness.engines.base import Boot, EndKind, Module
 from harness.judge import Judge
 from harness.scenario import Expectation, Scenario
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from harness.machine import Machine
     from harness.records import Record
 
-AS_LONG_AS_IT_LIVES = 1e9
+AS_LONG_AS_IT_LIVES = 1e6
 """Seconds: each wait may use all of the time that the machine has, which its own limit ends."""
 
 ENDING_SECONDS = 2.0
@@ -110,7 +109,7 @@ class Outcome:
 
     def take(self, ended: RunEnded) -> None:
         """Adopt the verdict that ended the run."""
-        self.verdict, self.sentence = ended.verdict, ended.sentence
+        self.verdict, self.sentence = ended.verdict, ended.sentence.removesuffix(".")
         self.evidence, self.facts = ended.evidence, ended.facts
 
     def as_json(self) -> dict[str, Any]:
@@ -145,6 +144,8 @@ def plan(
 
     Raises RunEnded: STALE_IMAGE, ENGINE_MISSING, or BAD_USAGE for a missing image or guest.
     """
+    from harness import choose
+
     ours = project.image()
     if not ours.is_file():
         raise bad_usage(f"the hypervisor's image {ours} is missing; `make` builds it")
@@ -229,7 +230,7 @@ def execute(
     return outcome
 
 
-class _Decided(Exception):
+class _DecidedError(Exception):
     """The records have decided the run: there is nothing left to wait for."""
 
 
@@ -239,12 +240,12 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
 
     assert outcome.directory is not None
     judge = Judge(job.scenario) if job.scenario else None
+    watching = True
 
     def on_record(record: Record) -> None:
-        outcome.records.append(dict(record.data))
         observer.record(record)
-        if judge and judge.see(record.kind, record.data):
-            raise _Decided
+        if judge and judge.see(record.kind, record.data) and watching:
+            raise _DecidedError
 
     rundir.write_replay(outcome.directory, job.replay, ())
     with Machine.start(
@@ -256,31 +257,36 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:
-        rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
-        observer.started(machine)
-        _watch(job, machine, judge)
+        try:
+            rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
+            observer.started(machine)
+            _watch(job, machine, judge)
+        finally:
+            watching = False
+            machine.kill()
+            outcome.records = [dict(record.data) for record in machine.records]
 
 
 def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
     wanted = job.scenario.allow if job.scenario else tuple(machine.forbidden)
     for number, pattern in enumerate(job.scenario.forbid if job.scenario else (), 1):
         machine.forbidden[f"forbid {number}"] = (pattern, Verdict.FAILED)
+    end = None
     try:
         with machine.allow(*(name for name in wanted if name in machine.forbidden)):
-            for expectation in job.expectations:
-                _await(machine, expectation)
-            if not job.to_the_end:
-                return
-            end = machine.wait(timeout=AS_LONG_AS_IT_LIVES)
-    except _Decided:
-        # The verdict is known; what the machine still says makes the logs whole.
-        with suppress(RunEnded):
-            machine.wait(timeout=ENDING_SECONDS)
-        end = None
+            try:
+                for expectation in job.expectations:
+                    _await(machine, expectation)
+                if not job.to_the_end:
+                    return
+                end = machine.wait(timeout=AS_LONG_AS_IT_LIVES)
+            except _DecidedError:
+                # The verdict is known; what the machine still says makes the logs whole.
+                machine.wait(timeout=ENDING_SECONDS)
     except RunEnded as ended:
         raise (judge.better(ended) if judge else ended) from None
     if judge:
-        judge.conclude()
+        judge.conclude(machine.problems)
     elif end and end.kind is EndKind.POWER_OFF and end.code:
         raise RunEnded(Verdict.FAILED, f"the machine powered off with code {end.code}")
 

@@ -1,4 +1,4 @@
-"""A scenario: which guests to boot and what must happen, read from ``tests/scenarios/NAME.toml``."""
+"""A scenario, ``tests/scenarios/NAME.toml``: which guests to boot and what must happen."""
 
 from __future__ import annotations
 
@@ -222,7 +222,8 @@ class _Reader:
         return bad_usage(f"{self.path}{f':{line}' if line else ''}: {what}")
 
     def line_of(self, key: str | None, table: str, index: int) -> int | None:
-        """The line of ``key`` in the ``index``-th [[table]] ("": top level); of its header if None."""
+        """The line of ``key`` in that [[table]] ("": the top level); None: of the table's header."""
+        written = re.compile(rf"\s*[\"']?{re.escape((key or '').split('.')[0])}[\"']?\s*[=.]")
         current, counts = "", dict[str, int]()
         for number, line in enumerate(self.lines, 1):
             if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
@@ -231,9 +232,8 @@ class _Reader:
                 here = (current, counts[current]) == (table, index)
                 if (here and key is None) or (table == "" and current == key):
                     return number
-            elif current == table and counts.get(table, 0) == index and key is not None:
-                if re.match(rf"\s*[\"']?{re.escape(key.split('.')[0])}[\"']?\s*[=.]", line):
-                    return number
+            elif (current, counts.get(table, 0)) == (table, index) and written.match(line):
+                return number
         return None
 
 
@@ -288,8 +288,10 @@ class _Table:
         whole = "" if float in kinds else "whole "
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise self.wrong_type(key, f"a {whole}number of {unit}", value)
-        if not 0 < value < 1e9:
-            raise self.reader.wrong(f"`{key}` must be more than 0 {unit}", self.line(key))
+        if not 0 < value <= 1e6:  # also where it is nan
+            raise self.reader.wrong(
+                f"`{key}` must be more than 0 and at most a million {unit}", self.line(key)
+            )
         return value
 
     def choice(self, word: str, key: str, known: Iterable[str]) -> str:

@@ -10,9 +10,7 @@ import click
 
 def colourful(stream: TextIO) -> bool:
     """Whether colours are welcome: a terminal that is not dumb, and NO_COLOR is not set."""
-    return (
-        stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Screen:
