@@ -27,7 +27,7 @@ hv_objects = $(patsubst hv/%,build/hv/%.o,$(1))
 
 # What every image of ours starts with: from the loader to C, console, records, power.
 HV_CORE   := $(call hv_sources,boot core cpu)
-HV_IMAGE  := $(HV_CORE) hv/main.c $(call hv_sources,vmx vm dev)
+HV_IMAGE  := $(HV_CORE) hv/main.c $(filter-out hv/vmx/offsets.c,$(call hv_sources,vmx vm dev))
 HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c
 HV_GUESTS := $(filter-out runtime,$(basename $(notdir $(wildcard hv/guests/*.c))))
 HV_GUEST_RUNTIME := hv/guests/runtime.S hv/guests/runtime.c
@@ -48,6 +48,9 @@ build/guests/%.elf: build/hv/guests/%.c.o $(call hv_objects,$(HV_GUEST_RUNTIME))
 	@mkdir -p $(@D)
 	$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
 
+# Kept, although only a step: symbols for debugging, objects for the next build.
+.SECONDARY:
+
 # A flat image: its first byte is its entry point. The ELF stays beside it for its symbols.
 build/guests/%.bin: build/guests/%.elf
 	$(OBJCOPY) -O binary $< $@
@@ -61,9 +64,9 @@ build/hv/%.S.o: hv/%.S hv/hv.mk
 	$(CC) $(HV_CFLAGS) $(HV_EXTRA) -MMD -MP -c -o $@ $<
 
 # Assembly takes structure offsets from C: offsets.c becomes a header of #defines.
-build/hv/asm_offsets.h: hv/vm/offsets.in hv/hv.mk
+build/hv/asm_offsets.h: hv/vmx/offsets.c hv/hv.mk
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -x c -MMD -MP -MT $@ -MF $@.d -S -o - $< | \
+	$(CC) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $@.d -S -o - $< | \
 		sed -n 's/^.*@offset \([A-Z_0-9]*\) \$$*\([0-9]*\).*$$/#define \1 \2/p' > $@.tmp
 	@mv $@.tmp $@
 $(patsubst %,build/hv/%.o,vmx/entry.S): build/hv/asm_offsets.h

@@ -2,9 +2,12 @@
 
 #include <stdint.h>
 
+/* Eight bytes at a time, then the rest: a string instruction costs by iterations. */
 void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     void *start = to;
-    asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+    size_t words = count / 8, bytes = count % 8;
+    asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+    asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
     return start;
 }
 
@@ -22,7 +25,10 @@ void *memmove(void *to, const void *from, size_t count) {
 
 void *memset(void *to, int value, size_t count) {
     void *start = to;
-    asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+    size_t words = count / 8, bytes = count % 8;
+    uint64_t pattern = (unsigned char)value * 0x0101010101010101ull;
+    asm volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(pattern) : "memory");
+    asm volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(pattern) : "memory");
     return start;
 }
 

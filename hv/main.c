@@ -1,0 +1,84 @@
+/* The hypervisor from start to end: check the request, turn virtualization on, run each guest. */
+#include "main.h"
+
+#include "core/boot_info.h"
+#include "core/console.h"
+#include "core/pages.h"
+#include "core/power.h"
+#include "core/records.h"
+#include "core/refuse.h"
+#include "core/start.h"
+#include "core/string.h"
+#include "core/words.h"
+#include "cpu/identify.h"
+#include "vm/vm.h"
+
+struct options options;
+const struct virt *virt = &vmx;
+
+static struct vm_options vm_options[MAX_MODULES];
+
+static void parse_command_line(const char *text) {
+    struct word word;
+    enum word_result result;
+    while ((result = word_next(&text, &word)) != WORD_NONE) {
+        if (result != WORD_OK) {
+            refuse("bad-option", "command line: %s has %s", word.key,
+                   result == WORD_TOO_LONG ? "too many characters" : "a quote that does not end");
+        }
+        if (text_equal(word.key, "debug") && text_equal(word.value, "panic")) {
+            options.debug_panic = true;
+        } else if (text_equal(word.key, "debug")) {
+            refuse("bad-option", "command line: debug=%s is not known (known: debug=panic)",
+                   word.value);
+        } else {
+            refuse("bad-option", "command line: unknown word %s%s%s (known: debug=panic)", word.key,
+                   word.has_value ? "=" : "", word.value);
+        }
+    }
+}
+
+static void parse_modules(void) {
+    for (unsigned i = 0; i < boot_info.module_count; i++) {
+        vm_options_parse(&boot_info.modules[i], &vm_options[i]);
+        for (unsigned earlier = 0; earlier < i; earlier++) {
+            if (text_equal(vm_options[i].name, vm_options[earlier].name)) {
+                refuse("bad-option", "two guests are called %s", vm_options[i].name);
+            }
+        }
+    }
+}
+
+static void record_boot(void) {
+    record_begin("boot");
+    identify_record();
+    record_number("memory", boot_info.memory_bytes);
+    if (virt->present()) {
+        record_open("virtualization");
+        virt->record();
+        record_close();
+    } else {
+        record_text("virtualization", 0);
+    }
+    record_end();
+}
+
+noreturn void image_main(void) {
+    const char *below = identify_hypervisor_below();
+    print("hv", "Vanderpool on %s%s%s, %lu MiB", identify_brand(), below ? " under " : "",
+          below ? below : "", boot_info.memory_bytes >> 20);
+    record_boot();
+    parse_command_line(boot_arguments(boot_info.command_line));
+    parse_modules();
+    virt->start();
+
+    static struct vm vm; /* one at a time, each to its end */
+    unsigned stopped = 0;
+    for (unsigned i = 0; i < boot_info.module_count; i++) {
+        stopped += !vm_boot(&vm, &vm_options[i], &boot_info.modules[i]);
+    }
+
+    virt->stop();
+    print("hv", "%u guests ran, %u of them had to be stopped", boot_info.module_count, stopped);
+    power_off_with_record(stopped ? "guest-crashed" : "ok", stopped ? POWER_GUEST_CRASHED : POWER_OK);
+}

@@ -1,0 +1,38 @@
+/* A virtual machine: memory, one vCPU, a console, and how it ended. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/boot_info.h"
+#include "dev/guest_console.h"
+#include "vm/exit.h"
+#include "vm/vcpu.h"
+#include "vm/virt.h"
+
+enum { VM_NAME_SIZE = 32 };
+
+enum vm_end { VM_RUNNING, VM_ENDED_EXIT, VM_ENDED_HALT, VM_ENDED_CRASH };
+
+struct vm_options {
+    char name[VM_NAME_SIZE];
+    uint64_t memory; /* bytes */
+};
+
+struct vm {
+    struct vm_options options;
+    uint8_t *memory; /* guest-physical 0 */
+    struct guest_map *map;
+    struct vcpu *vcpu;
+    struct guest_console console;
+    enum vm_end end;
+    uint64_t exit_code; /* what the guest gave with HYPERCALL_EXIT */
+    uint64_t exits[VM_EXIT_KINDS];
+};
+
+/* The options in a module's string; refuses the boot over a bad one. */
+void vm_options_parse(const struct boot_module *module, struct vm_options *options);
+
+/* Builds the machine around a copy of the module, runs it to its end, and takes it apart again.
+ * True if it ended by itself; false if it was stopped or could not be set up. */
+bool vm_boot(struct vm *vm, const struct vm_options *options, const struct boot_module *module);
