@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -71,6 +71,7 @@ class Running(Protocol):
     console: socket.socket  # COM1, both ways, raw bytes
     records: socket.socket  # COM2, both ways, raw bytes
     argv: tuple[str, ...]
+    idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
     def wakeups(self) -> tuple[int, ...]:
         """File descriptors that become readable when `service` has something to do."""

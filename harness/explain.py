@@ -1,0 +1,167 @@
+"""How a machine's bad end is put into words: the exception for each, with its evidence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from harness.console import printable
+from harness.engines.base import End, EndKind
+from harness.records import Record
+from harness.verdict import RunEnded, Verdict
+
+if TYPE_CHECKING:
+    from harness.machine import Machine
+
+_STACK_SHOWN = 32
+
+
+def _evidence(machine: Machine, *first: str) -> tuple[str, ...]:
+    tail = machine.tail
+    lines = list(first)
+    if tail:
+        lines.append("the console's last lines:")
+        lines.extend("  " + line for line in tail)
+    else:
+        lines.append("the console is empty")
+    lines.extend(printable(problem) for problem in machine.problems[:5])
+    return tuple(lines)
+
+
+def nearest(pattern: str, lines: tuple[str, ...]) -> str | None:
+    """The line that looks most like what ``pattern`` wants, if one does at all."""
+    import difflib
+
+    plain = re.sub(r"\\(.)", r"\1", pattern)
+    best, best_score = None, 0.4
+    for line in lines:
+        matcher = difflib.SequenceMatcher(None, plain[:200], line[:200], autojunk=False)
+        common = sum(block.size for block in matcher.get_matching_blocks())
+        score = common / max(1, len(plain[:200]))
+        if score > best_score:
+            best, best_score = line, score
+    return best
+
+
+def _near(machine: Machine, pattern: str | None) -> tuple[str, ...]:
+    line = nearest(pattern, machine.tail) if pattern else None
+    return () if line is None else (f"nearest line: {line}",)
+
+
+def timed_out(
+    machine: Machine, timeout: float, what: str, pattern: str | None = None
+) -> RunEnded:
+    """Neither ``what`` nor anything worse happened in time."""
+    limit = machine.limit
+    import time
+
+    at_limit = limit is not None and time.monotonic() - machine.started >= limit
+    if at_limit:
+        sentence = f"the time limit of {limit:g} s passed before {what}."
+    else:
+        sentence = f"{timeout:g} s passed before {what}."
+    facts = {"pattern": pattern} if pattern else {}
+    return RunEnded(
+        Verdict.TIMEOUT, sentence, evidence=_evidence(machine, *_near(machine, pattern)), facts=facts
+    )
+
+
+def ended_before(machine: Machine, what: str, pattern: str | None = None) -> RunEnded:
+    """The machine came to its end while ``what`` was still awaited."""
+    end = machine.end
+    assert end is not None
+    if end.kind is EndKind.POWER_OFF:
+        code = "" if end.code is None else f" (code {end.code})"
+        return RunEnded(
+            Verdict.FAILED,
+            f"the machine powered off{code} before {what}.",
+            evidence=_evidence(machine, *_near(machine, pattern)),
+            facts={"end": end.kind.value, "code": end.code},
+        )
+    if end.kind is EndKind.KILLED:
+        return RunEnded(
+            Verdict.FAILED, f"the harness ended the machine before {what}.",
+            evidence=_evidence(machine),
+        )  # fmt: skip
+    return bad_end(machine, end)
+
+
+def bad_end(machine: Machine, end: End) -> RunEnded:
+    """The machine ended in a way that no one asked for."""
+    words = printable(end.words.strip().splitlines()[0]) if end.words.strip() else ""
+    more = tuple(printable(line) for line in end.words.strip().splitlines())
+    name = machine.engine.name
+    verdict, sentence = {
+        EndKind.TRIPLE_FAULT: (
+            Verdict.TRIPLE_FAULT,
+            "the processor triple-faulted: it met an exception that no handler could take.",
+        ),
+        EndKind.RESET: (Verdict.FAILED, "the machine reset itself."),
+        EndKind.GUEST_PANIC: (Verdict.PANIC, "the kernel reported a panic through the machine."),
+        EndKind.DIED: (
+            Verdict.ENGINE_DIED,
+            f"{name} ended by itself: {words.rstrip('.') or 'it said nothing'}.",
+        ),
+        EndKind.KILLED: (Verdict.FAILED, "the harness ended the machine."),
+        EndKind.POWER_OFF: (Verdict.FAILED, f"the machine powered off with code {end.code}."),
+    }[end.kind]
+    return RunEnded(
+        verdict, sentence, evidence=_evidence(machine, *more),
+        facts={"end": end.kind.value, "code": end.code},
+    )  # fmt: skip
+
+
+def stale(machine: Machine, record: Record, expected: str) -> RunEnded:
+    """What booted says that it is another build than the file."""
+    build = record.get("build")
+    found = printable(str(build))[:80] if build else "none"
+    return RunEnded(
+        Verdict.STALE_IMAGE,
+        f"the machine runs build {found}, but {machine.boot.image} is build {expected}.",
+        facts={"build": found, "expected": expected},
+    )
+
+
+def forbidden(machine: Machine, name: str, line: str, verdict: Verdict) -> RunEnded:
+    """A pattern that a scenario forbids has appeared."""
+    return RunEnded(
+        verdict,
+        f"forbidden output ({name}) appeared: {printable(line)[:200]}",
+        evidence=_evidence(machine),
+        facts={"forbidden": name},
+    )
+
+
+def panicked(machine: Machine, line: str) -> RunEnded:
+    """The hypervisor stopped itself; ``line`` is the console's, or the record's message."""
+    record = next((r for r in machine.records if r.kind == "panic"), None)
+    message = re.sub(r"^.*?\] (?:panic|trap): ", "", line)
+    if record is not None and isinstance(record.get("message"), str):
+        message = record["message"]
+    facts = {} if record is None else {"record": dict(record.data)}
+    return RunEnded(
+        Verdict.PANIC,
+        f"the hypervisor panicked: {printable(message)[:400]}",
+        evidence=_evidence(machine, *_stack(machine, record)),
+        facts=facts,
+    )
+
+
+def _stack(machine: Machine, record: Record | None) -> tuple[str, ...]:
+    if record is None:
+        return ()
+    from harness.image import symbols
+
+    raw = record.get("stack")
+    addresses = [record.get("rip"), *(raw if isinstance(raw, list) else [])]
+    table = symbols(machine.boot.image)
+    lines = []
+    for address in addresses[:_STACK_SHOWN]:
+        if not isinstance(address, str):
+            continue
+        try:
+            name = table.symbolize(int(address, 16))
+        except ValueError:
+            continue
+        lines.append(f"  {printable(address)[:20]}  {name or '?'}")
+    return ("stack:", *lines) if lines else ()

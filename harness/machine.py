@@ -1,0 +1,479 @@
+"""A machine under test: one object that watches console, records and engine while it waits."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import selectors
+import socket
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from harness import explain
+from harness.console import Console, Lines, compile_pattern
+from harness.engines.base import Boot, End, EndKind, Engine, Running, Unsupported
+from harness.records import Record, Records
+from harness.supervise import ProcessEnd
+from harness.verdict import RunEnded, Verdict, bad_usage
+
+T = TypeVar("T")
+
+FORBIDDEN: Mapping[str, tuple[str, Verdict]] = {
+    "panic": (r"\] panic: ", Verdict.PANIC),
+    "trap": (r"\] trap: ", Verdict.PANIC),
+}
+LONGEST_LOG = 64 << 20  # bytes of console or records kept on disk
+LONGEST_INPUT = 1 << 20  # bytes waiting to be taken by the machine
+_LAST_WORDS = 1.0  # seconds in which the rest of a panic may still come
+_CHUNK = 1 << 16
+
+
+class _Log:
+    """A log file with a bound, so that a flood can't fill the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._left = LONGEST_LOG
+
+    def write(self, data: bytes) -> None:
+        if self._left > 0:
+            self._file.write(data[: self._left])
+            self._left -= len(data)
+            if self._left <= 0:
+                self._file.write(b"\n[the harness keeps no more of this]\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Machine:
+    """One machine from power-on to its end. A context: leaving it always kills and reaps.
+
+    Every wait drains console, records and the engine's own channel, and raises RunEnded as soon as
+    a verdict is known. Not thread-safe. Logs in ``directory``: console.log, records.jsonl, and the
+    engine's.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        boot: Boot,
+        directory: Path,
+        running: Running,
+        *,
+        on_console: Callable[[bytes], None] | None = None,
+        on_record: Callable[[Record], None] | None = None,
+        expect_build: str | None = None,
+        limit: float | None = None,
+    ) -> None:
+        self.engine = engine
+        self.boot = boot
+        self.directory = directory
+        self.running = running
+        self.forbidden: dict[str, tuple[str, Verdict]] = dict(FORBIDDEN)
+        self.end: End | None = None
+        self.started = time.monotonic()
+        self.limit = limit
+        self._deadline = float("inf") if limit is None else self.started + limit
+        self._on_console = on_console
+        self._on_record = on_record
+        self._expect_build = expect_build
+        self._records = Records()
+        self._cursor = 0  # index of the record after the last expected one
+        self._allowed: list[str] = []
+        self._hits: list[tuple[str, str]] = []  # (forbidden name, line) that no wait has raised yet
+        self._broken: RunEnded | None = None  # found out of turn; the next wait raises it
+        self._lines = Lines(self._on_line)
+        self.console = Console(self)
+        self._input = bytearray()
+        self._open: set[socket.socket] = {running.console, running.records}
+        self._console_log = _Log(directory / "console.log")
+        self._records_log = _Log(directory / "records.jsonl")
+        self._closed = False
+        self._selector = selectors.DefaultSelector()
+        for sock in self._open:
+            sock.setblocking(False)
+            self._selector.register(sock, selectors.EVENT_READ)
+        self._process_end = ProcessEnd(running.process)
+        self._selector.register(self._process_end, selectors.EVENT_READ)
+        for fd in running.wakeups():
+            self._selector.register(fd, selectors.EVENT_READ, "engine")
+        running.idle = self._drain  # an engine that waits for its own channel lets serial flow
+
+    @classmethod
+    def start(
+        cls,
+        engine: Engine,
+        boot: Boot,
+        directory: Path,
+        *,
+        on_console: Callable[[bytes], None] | None = None,
+        on_record: Callable[[Record], None] | None = None,
+        expect_build: str | None = None,
+        limit: float | None = None,
+    ) -> Machine:
+        """Launch ``boot`` on ``engine``; logs go to ``directory``, which is made if need be.
+
+        ``on_console`` gets raw bytes, ``on_record`` each record, as they come. ``expect_build``:
+        the first record's build id must be this one, else STALE_IMAGE. ``limit``: seconds for the
+        machine as a whole; every wait ends at it. Raises RunEnded as ``Engine.launch`` does.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise bad_usage(f"the directory {directory} can't be made: {error.strerror}.") from None
+        running = engine.launch(boot, directory)
+        try:
+            return cls(
+                engine, boot, directory, running,
+                on_console=on_console, on_record=on_record,
+                expect_build=expect_build, limit=limit,
+            )  # fmt: skip
+        except BaseException:
+            running.kill()
+            raise
+
+    # What has come so far
+
+    @property
+    def records(self) -> list[Record]:
+        """All records so far, in order."""
+        return self._records.all
+
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong on the records port: lines that are no records, gaps in the sequence."""
+        return self._records.problems
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """QMP events so far; none where there is no QMP."""
+        return list(getattr(self.running, "events", ()))
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The newest console lines, safe to print."""
+        return self._lines.last()
+
+    # Waits
+
+    def expect(self, pattern: str, timeout: float = 10) -> re.Match[str]:
+        """Wait up to ``timeout`` seconds until the console's text has ``pattern``; its match.
+
+        Text before the end of the match is consumed. Raises RunEnded with the first verdict known.
+        """
+        import pexpect
+
+        compiled = compile_pattern(pattern)
+        what = f"{pattern!r} appeared on the console"
+        self._check()
+        deadline = self._until(timeout)
+        try:
+            self.console.expect(compiled, timeout=max(0.0, deadline - time.monotonic()))
+        except pexpect.TIMEOUT:
+            self._check()
+            raise explain.timed_out(self, timeout, what, pattern) from None
+        except pexpect.EOF:
+            self._check()
+            raise explain.ended_before(self, what, pattern) from None
+        match = self.console.match
+        assert isinstance(match, re.Match)
+        return match
+
+    def expect_record(self, kind: str, timeout: float = 10, **where: Any) -> Record:
+        """Wait up to ``timeout`` seconds for the next record of ``kind`` that has all of ``where``.
+
+        Next: after the last record that was expected. Nested objects need only have what is named.
+        """
+
+        def found() -> Record | None:
+            for index in range(self._cursor, len(self.records)):
+                if self.records[index].matches(kind, where):
+                    self._cursor = index + 1
+                    return self.records[index]
+            return None
+
+        details = "".join(f", {key}={value!r}" for key, value in where.items())
+        return self._wait_for(found, timeout, f"a {kind!r} record{details} came")
+
+    def wait(self, timeout: float = 10, *, allow: Collection[EndKind] = ()) -> End:
+        """Wait up to ``timeout`` seconds for the machine's end.
+
+        A power-off is returned, like every kind in ``allow``; another end raises RunEnded.
+        """
+        end = self._wait_for(lambda: self.end, timeout, "the machine powered off")
+        self._raise_hits()
+        if end.kind in (EndKind.POWER_OFF, EndKind.KILLED) or end.kind in allow:
+            return end
+        raise explain.bad_end(self, end)
+
+    @contextlib.contextmanager
+    def allow(self, *names: str) -> Iterator[None]:
+        """Within this context the forbidden patterns ``names`` are wanted, or at least harmless."""
+        for name in names:
+            if name not in self.forbidden:
+                raise bad_usage(f"no forbidden pattern is called {name!r}.")
+        self._allowed.extend(names)
+        try:
+            yield
+        finally:
+            for name in names:
+                self._allowed.remove(name)
+            self._hits = [hit for hit in self._hits if hit[0] not in names]
+
+    def _until(self, timeout: float) -> float:
+        return min(time.monotonic() + timeout, self._deadline)
+
+    def _wait_for(self, found: Callable[[], T | None], timeout: float, what: str) -> T:
+        deadline = self._until(timeout)
+        while True:
+            self._raise_broken()
+            value = found()
+            if value is not None:
+                return value
+            self._raise_hits()
+            if self.finished():
+                raise explain.ended_before(self, what)
+            if not self.pump(deadline) and found() is None and not self.finished():
+                self._check()
+                raise explain.timed_out(self, timeout, what)
+
+    def _check(self) -> None:
+        """Raise what is known already, except what the console's own text will show in order."""
+        self._raise_broken()
+        if any(record.kind == "panic" for record in self.records) and not self._console_has_hit():
+            self._raise_hits()
+
+    def _console_has_hit(self) -> bool:
+        text = self.console.unread()
+        return any(re.search(pattern, text) for pattern, _ in self.forbidden_patterns().values())
+
+    def _raise_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _raise_hits(self) -> None:
+        for name, line in self._hits:
+            if name not in self._allowed and name in self.forbidden:
+                self._hits.remove((name, line))
+                self._raise_forbidden(name, line)
+
+    def _raise_forbidden(self, name: str, line: str) -> None:
+        verdict = self.forbidden[name][1]
+        if verdict is Verdict.PANIC:
+            # The record with the stack comes after the console's line: give it a moment.
+            deadline = time.monotonic() + _LAST_WORDS
+            while not self.finished() and not any(r.kind == "panic" for r in self.records):
+                if not self.pump(deadline):
+                    break
+            raise explain.panicked(self, line)
+        raise explain.forbidden(self, name, line, verdict)
+
+    # The console's side of the loop
+
+    def forbidden_patterns(self) -> Mapping[str, tuple[str, Verdict]]:
+        """The forbidden patterns that count now, by name."""
+        return {k: v for k, v in self.forbidden.items() if k not in self._allowed}
+
+    def forbidden_seen(self, name: str) -> None:
+        """The console came upon ``name`` first: complete the line and raise its verdict."""
+        before = str(self.console.before or "")
+        start = before[before.rfind("\n") + 1 :] + str(self.console.after or "")
+        deadline = time.monotonic() + _LAST_WORDS
+        while "\n" not in self.console.unread() and not self.finished():
+            if not self.pump(deadline):
+                break
+        line = start + self.console.unread().split("\n", 1)[0].rstrip("\r")
+        self._hits = [hit for hit in self._hits if hit[0] != name]
+        self._raise_forbidden(name, line)
+
+    def finished(self) -> bool:
+        """Has the machine ended, with all its output taken in?"""
+        return self.end is not None
+
+    def send(self, text: str | bytes) -> None:
+        """Type ``text`` on the console; Enter is "\\r"."""
+        self.console.send(text)
+
+    def write(self, data: bytes) -> None:
+        """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
+        if len(self._input) + len(data) > LONGEST_INPUT:
+            raise bad_usage(f"more than {LONGEST_INPUT} bytes wait for the machine to read them.")
+        if self.finished() or self.running.console not in self._open:
+            return
+        self._input += data
+        self._flush()
+
+    def _flush(self) -> None:
+        sock = self.running.console
+        if sock not in self._open:
+            self._input.clear()
+            return
+        try:
+            while self._input:
+                del self._input[: sock.send(self._input[:_CHUNK])]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._input.clear()
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._input else 0)
+        self._selector.modify(sock, wanted)
+
+    # The one event loop
+
+    def pump(self, deadline: float) -> bool:
+        """Wait for events until ``deadline`` (monotonic seconds) and take in what came.
+
+        False if the deadline passed first, or nothing can come any more.
+        """
+        if self._closed:
+            return False
+        left = min(deadline, self._deadline) - time.monotonic()
+        ready = self._selector.select(max(0.0, left) if left != float("inf") else None)
+        for key, mask in ready:
+            if isinstance(key.fileobj, socket.socket):
+                if mask & selectors.EVENT_WRITE:
+                    self._flush()
+                if mask & selectors.EVENT_READ:
+                    self._receive(key.fileobj)
+            elif key.data == "engine":
+                self.running.service()
+        self._notice_end()
+        return bool(ready)
+
+    def _notice_end(self) -> None:
+        if self.end is not None:
+            return
+        end = self.running.end()
+        if end is None:
+            return
+        # What the machine wrote before its end is in the sockets by now: take it in first.
+        self._drain()
+        self.end = end
+        if self.running.process.poll() is not None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(self._process_end)
+
+    def _drain(self) -> None:
+        """Take in everything that has come on both serial lines, without waiting."""
+        for sock in tuple(self._open):
+            while sock in self._open and self._receive(sock):
+                pass
+
+    def _receive(self, sock: socket.socket) -> bool:
+        try:
+            data = sock.recv(_CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._open.discard(sock)
+            self._selector.unregister(sock)
+            return False
+        if sock is self.running.console:
+            self._take_console(data)
+        else:
+            self._take_records(data)
+        return True
+
+    def _take_console(self, data: bytes) -> None:
+        self._console_log.write(data)
+        self._lines.feed(data)
+        self.console.feed(data)
+        if self._on_console is not None:
+            self._on_console(data)
+
+    def _take_records(self, data: bytes) -> None:
+        self._records_log.write(data)
+        for record in self._records.feed(data):
+            if record.seq == 0 and self._expect_build and record.get("build") != self._expect_build:
+                self._broken = self._broken or explain.stale(self, record, self._expect_build)
+            if record.kind == "panic":
+                self._hits.append(("panic", str(record.get("message", ""))))
+            if self._on_record is not None:
+                self._on_record(record)
+
+    def _on_line(self, line: str) -> None:
+        for name, (pattern, _) in self.forbidden.items():
+            if compile_pattern(pattern).search(line):
+                self._hits.append((name, line))
+
+    # Control, by the engine
+
+    def pause(self) -> None:
+        """Stop every CPU. Idempotent."""
+        self.running.pause()
+
+    def resume(self) -> None:
+        """Let every CPU run on. Idempotent."""
+        self.running.resume()
+
+    def reset(self) -> None:
+        """Press the reset button."""
+        self.running.reset()
+
+    def nmi(self) -> None:
+        """Send a non-maskable interrupt to CPU 0."""
+        self.running.nmi()
+
+    def step(self) -> None:
+        """Execute one instruction on CPU 0; the machine is paused before and after."""
+        self.running.step()
+
+    def registers(self, cpu: int = 0) -> Mapping[str, int]:
+        """Register values by lower-case name; the machine is paused."""
+        return self.running.registers(cpu)
+
+    def read_physical(self, address: int, length: int) -> bytes:
+        """``length`` bytes of physical memory from ``address``."""
+        return self.running.read_physical(address, length)
+
+    def write_physical(self, address: int, data: bytes) -> None:
+        """Write ``data`` to physical memory at ``address``."""
+        self.running.write_physical(address, data)
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        """Execute a QMP command (underscores in argument names become dashes); what it returns.
+
+        Unsupported where the engine has no QMP. No answer in time: killed, and ENGINE_DIED.
+        """
+        execute = getattr(self.running, "qmp", None)
+        if execute is None:
+            raise Unsupported(f"{self.engine.name} has no QMP")
+        return execute(command, {key.replace("_", "-"): v for key, v in arguments.items()})
+
+    # The end
+
+    def kill(self) -> None:
+        """End the machine now, take in its last output, release everything. Idempotent."""
+        if self._closed:
+            return
+        try:
+            self.running.service()
+            self._notice_end()
+        except RunEnded:
+            pass
+        finally:
+            self._closed = True
+            self.running.kill()
+            self._selector.close()
+            self._process_end.close()
+            self._console_log.close()
+            self._records_log.close()
+            if self.end is None:
+                self.end = End(EndKind.KILLED)
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()

@@ -1,0 +1,59 @@
+"""Where things are in a checkout of the project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def _is_checkout(directory: Path) -> bool:
+    import tomllib
+
+    try:
+        with (directory / "pyproject.toml").open("rb") as file:
+            return bool(tomllib.load(file).get("project", {}).get("name") == "vanderpool")
+    except (OSError, ValueError):
+        return False
+
+
+def root() -> Path:
+    """The checkout: $VANDERPOOL_ROOT, else upwards from here, else where the package lies."""
+    named = os.environ.get("VANDERPOOL_ROOT")
+    if named:
+        return Path(named).resolve()
+    here = Path.cwd()
+    package = Path(__file__).resolve().parent.parent
+    for directory in (here, *here.parents):
+        if _is_checkout(directory):
+            return directory
+    return package
+
+
+def image() -> Path:
+    """The hypervisor that `make` builds."""
+    return root() / "build" / "vanderpool.elf"
+
+
+def probe_image() -> Path:
+    """The tiny image that reports what a CPU offers."""
+    return root() / "build" / "probe.elf"
+
+
+def guest(name: str) -> Path:
+    """The image of our own guest ``name``; whether it is there is for the caller to see."""
+    return root() / "build" / "guests" / f"{name}.bin"
+
+
+def scenarios() -> Path:
+    """The directory of the scenario files."""
+    return root() / "tests" / "scenarios"
+
+
+def runs() -> Path:
+    """The directory that holds one directory a run."""
+    return root() / "build" / "runs"
+
+
+def cache() -> Path:
+    """The directory for what was measured once and is kept."""
+    return root() / "build" / "cache"
