@@ -201,7 +201,7 @@ def test_other_systems_are_told_their_own_package_names(
     machine.manager = "dnf"
     assert machine.set_up() == bootstrap.MISSING
     error = capsys.readouterr().err
-    assert "sudo dnf install gcc binutils make bochs qemu-system-x86" in error
+    assert "sudo dnf install gcc binutils make bochs bochs-debugger qemu-system-x86" in error
     assert "pacman" not in error
     assert machine.ran() == []
 
