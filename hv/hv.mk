@@ -22,12 +22,16 @@ HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-pic -fno-pie -fno-common -fno
 HV_LDFLAGS := -static -nostdlib -no-pie -Wl,--build-id=sha1 -Wl,-z,max-page-size=0x1000 \
 	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,--orphan-handling=error
 
+# V=1 shows whole commands.
+Q := $(if $(V),,@)
+say = @printf '  %-3s %s\n' $(1) $(2)
+
 hv_sources = $(sort $(foreach dir,$(1),$(wildcard hv/$(dir)/*.c hv/$(dir)/*.S)))
 hv_objects = $(patsubst hv/%,build/hv/%.o,$(1))
 
 # What every image of ours starts with: from the loader to C, console, records, power.
 HV_CORE   := $(call hv_sources,boot core cpu)
-HV_IMAGE  := $(HV_CORE) hv/main.c $(filter-out hv/vmx/offsets.c,$(call hv_sources,vmx vm dev))
+HV_IMAGE  := $(HV_CORE) hv/main.c hv/debug.c $(filter-out hv/vmx/offsets.c,$(call hv_sources,vmx vm dev))
 HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c
 HV_GUESTS := $(filter-out runtime,$(basename $(notdir $(wildcard hv/guests/*.c))))
 HV_GUEST_RUNTIME := hv/guests/runtime.S hv/guests/runtime.c
@@ -39,34 +43,39 @@ HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_PROBE) $(wildcard hv
 hv: build/vanderpool.elf build/probe.elf $(HV_GUESTS:%=build/guests/%.bin) build/compile_commands.json
 
 build/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
-	$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
 build/probe.elf: $(call hv_objects,$(HV_PROBE)) hv/boot/image.ld hv/hv.mk
-	$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
 build/guests/%.elf: build/hv/guests/%.c.o $(call hv_objects,$(HV_GUEST_RUNTIME)) hv/guests/guest.ld hv/hv.mk
 	@mkdir -p $(@D)
-	$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
 
 # Kept, although only a step: symbols for debugging, objects for the next build.
 .SECONDARY:
 
 # A flat image: its first byte is its entry point. The ELF stays beside it for its symbols.
 build/guests/%.bin: build/guests/%.elf
-	$(OBJCOPY) -O binary $< $@
+	$(Q)$(OBJCOPY) -O binary $< $@
 
 build/hv/%.c.o: hv/%.c hv/hv.mk
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) $(HV_EXTRA) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
 
 build/hv/%.S.o: hv/%.S hv/hv.mk
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) $(HV_EXTRA) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Assembly takes structure offsets from C: offsets.c becomes a header of #defines.
 build/hv/asm_offsets.h: hv/vmx/offsets.c hv/hv.mk
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $@.d -S -o - $< | \
+	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $@.d -S -o - $< | \
 		sed -n 's/^.*@offset \([A-Z_0-9]*\) \$$*\([0-9]*\).*$$/#define \1 \2/p' > $@.tmp
 	@mv $@.tmp $@
 $(patsubst %,build/hv/%.o,vmx/entry.S): build/hv/asm_offsets.h
@@ -78,11 +87,7 @@ build/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 			"$$separator" "$(CURDIR)" "$$source" "$(CC) $(HV_CFLAGS) -c $$source"; \
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
-hv-warnings:
-	@$(MAKE) --no-print-directory HV_EXTRA=-Werror hv-objects-strict
-
-.PHONY: hv-objects-strict
-hv-objects-strict: build/hv/asm_offsets.h
+hv-warnings: build/hv/asm_offsets.h
 	@for source in $(sort $(HV_IMAGE) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
 		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
 

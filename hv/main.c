@@ -1,6 +1,4 @@
 /* The hypervisor from start to end: check the request, turn virtualization on, run each guest. */
-#include "main.h"
-
 #include "core/boot_info.h"
 #include "core/console.h"
 #include "core/pages.h"
@@ -11,9 +9,9 @@
 #include "core/string.h"
 #include "core/words.h"
 #include "cpu/identify.h"
+#include "debug.h"
 #include "vm/vm.h"
 
-struct options options;
 const struct virt *virt = &vmx;
 
 static struct vm_options vm_options[MAX_MODULES];
@@ -26,14 +24,12 @@ static void parse_command_line(const char *text) {
             refuse("bad-option", "command line: %s has %s", word.key,
                    result == WORD_TOO_LONG ? "too many characters" : "a quote that does not end");
         }
-        if (text_equal(word.key, "debug") && text_equal(word.value, "panic")) {
-            options.debug_panic = true;
-        } else if (text_equal(word.key, "debug")) {
-            refuse("bad-option", "command line: debug=%s is not known (known: debug=panic)",
-                   word.value);
-        } else {
-            refuse("bad-option", "command line: unknown word %s%s%s (known: debug=panic)", word.key,
+        if (!text_equal(word.key, "debug")) {
+            refuse("bad-option", "command line: unknown word %s%s%s (known: debug)", word.key,
                    word.has_value ? "=" : "", word.value);
+        }
+        if (!debug_parse(word.value)) {
+            refuse("bad-option", "command line: debug=%s is not known", word.value);
         }
     }
 }
@@ -70,6 +66,7 @@ noreturn void image_main(void) {
     record_boot();
     parse_command_line(boot_arguments(boot_info.command_line));
     parse_modules();
+    debug_run();
     virt->start();
 
     static struct vm vm; /* one at a time, each to its end */
@@ -79,6 +76,7 @@ noreturn void image_main(void) {
     }
 
     virt->stop();
-    print("hv", "%u guests ran, %u of them had to be stopped", boot_info.module_count, stopped);
-    power_off_with_record(stopped ? "guest-crashed" : "ok", stopped ? POWER_GUEST_CRASHED : POWER_OK);
+    print("hv", "guests: %u, stopped for cause: %u", boot_info.module_count, stopped);
+    power_off_with_record(stopped ? "guest-crashed" : "ok",
+                          stopped ? POWER_GUEST_CRASHED : POWER_OK);
 }

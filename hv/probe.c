@@ -11,7 +11,8 @@
 #include "vmx/capabilities.h"
 
 static bool svm_present(void) {
-    return cpuid(0x80000000, 0).eax >= 0x8000000a && cpuid(0x80000001, 0).ecx & CPUID_80000001_ECX_SVM;
+    return cpuid(0x80000000, 0).eax >= 0x8000000a &&
+           cpuid(0x80000001, 0).ecx & CPUID_80000001_ECX_SVM;
 }
 
 noreturn void image_main(void) {

@@ -76,20 +76,32 @@ start:
 	lgdt boot_gdt_pointer
 	ljmp $0x08, $start64
 
-/* ESI: why not. Nothing is set up, so say it on COM1 and stop. */
+/* ESI: why not. Nothing is set up, so say it on COM1 and power off as core/power.c does. */
 refuse:
-	mov $0x3f8 + 5, %edx
-1:	in %dx, %al
-	test $0x20, %al
-	jz 1b
+	mov $0x3f8 + 3, %edx		/* line control: 8 data bits, no parity */
+	mov $0x03, %al
+	out %al, %dx
+1:	mov $0x3f8 + 5, %edx
+2:	in %dx, %al
+	test $0x20, %al			/* holding register empty */
+	jz 2b
 	mov $0x3f8, %edx
 	lodsb
-	test %al, %al
-	jz 2f
 	out %al, %dx
-	jmp refuse
-2:	hlt
-	jmp 2b
+	cmp $'\n', %al
+	jne 1b
+	mov $0x3f8 + 5, %edx
+3:	in %dx, %al
+	test $0x40, %al			/* the last bit has left */
+	jz 3b
+	mov $2, %al			/* POWER_REFUSED */
+	out %al, $0xf4
+	mov $0x8900, %edx
+	mov $shutdown_word, %esi
+	mov $8, %ecx
+	rep outsb
+4:	hlt
+	jmp 4b
 
 	.code64
 start64:
@@ -107,11 +119,13 @@ start64:
 
 	.section .rodata
 not_multiboot:
-	.asciz "boot: refused: not started by a multiboot 1 loader\r\n"
+	.ascii "boot: refused: not started by a multiboot 1 loader\r\n"
 no_long_mode:
-	.asciz "boot: refused: this CPU has no 64-bit mode\r\n"
+	.ascii "boot: refused: this CPU has no 64-bit mode\r\n"
 no_execute_disable:
-	.asciz "boot: refused: this CPU has no execute-disable bit\r\n"
+	.ascii "boot: refused: this CPU has no execute-disable bit\r\n"
+shutdown_word:
+	.ascii "Shutdown"
 
 	.section .data
 	.balign 8

@@ -49,8 +49,10 @@ static void read_modules(const struct multiboot_info *info) {
         if (module->end < module->start) {
             refuse("bad-module", "module %u ends before it starts", i);
         }
-        if (!text_copy(module->string, STRING_SIZE, modules[i].string ? at(modules[i].string) : "")) {
-            refuse("bad-module", "module %u: its string is longer than %d bytes", i, STRING_SIZE - 1);
+        if (!text_copy(module->string, STRING_SIZE,
+                       modules[i].string ? at(modules[i].string) : "")) {
+            refuse("bad-module", "module %u: its string is longer than %d bytes", i,
+                   STRING_SIZE - 1);
         }
     }
     boot_info.module_count = info->modules_count;

@@ -13,7 +13,8 @@ void console_open(void) {
 void print(const char *area, const char *format_text, ...) {
     char line[LINE_SIZE];
     uint64_t now = time_microseconds();
-    size_t length = format(line, sizeof line - 2, "[%5lu.%06lu] %s: ", now / 1000000, now % 1000000, area);
+    size_t length =
+        format(line, sizeof line - 2, "[%5lu.%06lu] %s: ", now / 1000000, now % 1000000, area);
     va_list arguments;
     va_start(arguments, format_text);
     length += format_list(line + length, sizeof line - 2 - length, format_text, arguments);

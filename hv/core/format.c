@@ -20,8 +20,8 @@ static void put_padding(struct output *output, char c, int count) {
     }
 }
 
-static void put_number(struct output *output, uint64_t value, bool negative, unsigned base, int width,
-                       bool zeros) {
+static void put_number(struct output *output, uint64_t value, bool negative, unsigned base,
+                       int width, bool zeros) {
     char digits[20];
     int count = 0;
     do {
@@ -74,15 +74,9 @@ size_t format_list(char *to, size_t size, const char *format, va_list arguments)
         bool is_long = *format == 'l' || *format == 'z';
         format += is_long;
         switch (*format++) {
-        case '%':
-            put(&output, '%');
-            break;
-        case 'c':
-            put(&output, (char)va_arg(arguments, int));
-            break;
-        case 's':
-            put_text(&output, va_arg(arguments, const char *), width, limit);
-            break;
+        case '%': put(&output, '%'); break;
+        case 'c': put(&output, (char)va_arg(arguments, int)); break;
+        case 's': put_text(&output, va_arg(arguments, const char *), width, limit); break;
         case 'd': {
             int64_t value = is_long ? va_arg(arguments, int64_t) : va_arg(arguments, int);
             uint64_t magnitude = value < 0 ? -(uint64_t)value : (uint64_t)value;

@@ -1,20 +1,17 @@
 #include "core/paging.h"
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "core/image.h"
 #include "core/pages.h"
 #include "cpu/control.h"
 #include "cpu/descriptors.h"
 
 /* Page-table entry bits, SDM 3A 4.5.4. */
-#define ENTRY_PRESENT (1ull << 0)
-#define ENTRY_WRITABLE (1ull << 1)
+#define ENTRY_PRESENT       (1ull << 0)
+#define ENTRY_WRITABLE      (1ull << 1)
 #define ENTRY_CACHE_DISABLE (1ull << 4)
-#define ENTRY_LARGE (1ull << 7)
-#define ENTRY_NO_EXECUTE (1ull << 63)
-#define ENTRY_ADDRESS 0x000ffffffffff000ull
+#define ENTRY_LARGE         (1ull << 7)
+#define ENTRY_NO_EXECUTE    (1ull << 63)
+#define ENTRY_ADDRESS       0x000ffffffffff000ull
 
 static const uint64_t SPACE = 4ull << 30; /* what is mapped: the first 4 GiB */
 static const uint64_t LARGE_PAGE = 2ull << 20;
@@ -28,8 +25,13 @@ static uint64_t *table_below(uint64_t *entry) {
     return (uint64_t *)(*entry & ENTRY_ADDRESS);
 }
 
+bool paging_is_stack_guard(uint64_t address) {
+    uint64_t page = address & ~(uint64_t)(PAGE_SIZE - 1);
+    return page == (uint64_t)boot_stack_guard || descriptors_is_stack_guard(page);
+}
+
 static uint64_t page_permissions(uint64_t address) {
-    if (address == 0 || address == (uint64_t)boot_stack_guard || descriptors_is_stack_guard(address)) {
+    if (address == 0 || paging_is_stack_guard(address)) {
         return 0;
     }
     if (address >= (uint64_t)image_start && address < (uint64_t)image_text_end) {

@@ -5,8 +5,8 @@
 #include "cpu/port.h"
 
 enum {
-    QEMU_DEBUG_EXIT = 0xf4,   /* -device isa-debug-exit: QEMU ends with (code << 1) | 1 */
-    BOCHS_SHUTDOWN = 0x8900,  /* the word "Shutdown" ends Bochs */
+    QEMU_DEBUG_EXIT = 0xf4,  /* -device isa-debug-exit: QEMU ends with (code << 1) | 1 */
+    BOCHS_SHUTDOWN = 0x8900, /* the word "Shutdown" ends Bochs */
 };
 
 noreturn void power_off(enum power_code code) {

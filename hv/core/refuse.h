@@ -4,4 +4,5 @@
 #include <stdnoreturn.h>
 
 /* `reason` is a word for programs (no-vmx, bad-option, ...); the text is one sentence for people. */
-noreturn void refuse(const char *reason, const char *format, ...) __attribute__((format(printf, 2, 3)));
+noreturn void refuse(const char *reason, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));

@@ -4,12 +4,18 @@
 
 #include "core/console.h"
 #include "core/format.h"
+#include "core/paging.h"
 #include "core/power.h"
 #include "core/records.h"
 #include "core/stack.h"
 #include "cpu/control.h"
 
-enum { VECTOR_NMI = 2, VECTOR_GENERAL_PROTECTION = 13, VECTOR_PAGE_FAULT = 14 };
+enum {
+    VECTOR_NMI = 2,
+    VECTOR_DOUBLE_FAULT = 8,
+    VECTOR_GENERAL_PROTECTION = 13,
+    VECTOR_PAGE_FAULT = 14,
+};
 
 /* SDM 3A, table 6-1 */
 static const char *const names[32] = {
@@ -42,6 +48,8 @@ static void explain(const struct trap_frame *frame, char *to, size_t size) {
         format(to, size, "%s of 0x%lx: %s%s",
                code & 16 ? "instruction fetch" : (code & 2 ? "write" : "read"), read_cr2(),
                code & 1 ? "not permitted" : "not mapped", code & 8 ? ", reserved bit set" : "");
+    } else if (frame->vector == VECTOR_DOUBLE_FAULT && paging_is_stack_guard(read_cr2())) {
+        format(to, size, "stack overflow, 0x%lx lies below the stack", read_cr2());
     } else if (frame->vector == VECTOR_GENERAL_PROTECTION && code == 0) {
         format(to, size, "no selector involved (bad MSR, control-register bit or address?)");
     } else {

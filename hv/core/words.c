@@ -69,19 +69,12 @@ bool word_size(const char *value, uint64_t *bytes) {
     unsigned shift = 0;
     switch (*value) {
     case 'K':
-    case 'k':
-        shift = 10;
-        break;
+    case 'k': shift = 10; break;
     case 'M':
-    case 'm':
-        shift = 20;
-        break;
+    case 'm': shift = 20; break;
     case 'G':
-    case 'g':
-        shift = 30;
-        break;
-    default:
-        break;
+    case 'g': shift = 30; break;
+    default: break;
     }
     value += shift != 0;
     if (*value || number > UINT64_MAX >> shift) {

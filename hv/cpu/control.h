@@ -7,7 +7,7 @@
 #define CR0_WP (1 << 16)
 #define CR0_PG (1 << 31)
 
-#define CR4_PAE (1 << 5)
+#define CR4_PAE  (1 << 5)
 #define CR4_VMXE (1 << 13)
 
 #define MSR_EFER 0xc0000080

@@ -56,14 +56,10 @@ extern const uint64_t trap_entries[32]; /* core/trap_entries.S */
 
 static unsigned ist_of(unsigned vector) {
     switch (vector) {
-    case VECTOR_NMI:
-        return 1;
-    case VECTOR_DOUBLE_FAULT:
-        return 2;
-    case VECTOR_MACHINE_CHECK:
-        return 3;
-    default:
-        return 0;
+    case VECTOR_NMI: return 1;
+    case VECTOR_DOUBLE_FAULT: return 2;
+    case VECTOR_MACHINE_CHECK: return 3;
+    default: return 0;
     }
 }
 

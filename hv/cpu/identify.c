@@ -35,7 +35,11 @@ const char *identify_brand(void) {
         append(&to, words.ecx);
         append(&to, words.edx);
     }
-    char *start = text;
+    /* Vendors pad the string with spaces, some in front, some behind. */
+    while (to > text && (to[-1] == ' ' || to[-1] == '\0')) {
+        *--to = '\0';
+    }
+    const char *start = text;
     while (*start == ' ') {
         start++;
     }

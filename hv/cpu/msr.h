@@ -33,7 +33,7 @@ enum msr {
 };
 
 /* IA32_FEATURE_CONTROL, SDM 3C 24.7 */
-#define FEATURE_CONTROL_LOCK (1ull << 0)
+#define FEATURE_CONTROL_LOCK            (1ull << 0)
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX (1ull << 2)
 
 static inline uint64_t rdmsr(enum msr msr) {
@@ -43,5 +43,8 @@ static inline uint64_t rdmsr(enum msr msr) {
 }
 
 static inline void wrmsr(enum msr msr, uint64_t value) {
-    asm volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+    asm volatile("wrmsr"
+                 :
+                 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                 : "memory");
 }

@@ -30,33 +30,25 @@ static void put(struct guest_console *console, const char *name, char c) {
     }
 }
 
-void guest_console_write(struct guest_console *console, const char *name, uint16_t port, uint8_t value) {
+void guest_console_write(struct guest_console *console, const char *name, uint16_t port,
+                         uint8_t value) {
     switch (port - GUEST_CONSOLE_PORT) {
     case DATA:
         if (!(console->line_control & LCR_DLAB)) { /* else it is the divisor */
             put(console, name, (char)value);
         }
         break;
-    case LINE_CONTROL:
-        console->line_control = value;
-        break;
-    case SCRATCH:
-        console->scratch = value;
-        break;
-    default:
-        break;
+    case LINE_CONTROL: console->line_control = value; break;
+    case SCRATCH: console->scratch = value; break;
+    default: break;
     }
 }
 
 uint8_t guest_console_read(struct guest_console *console, uint16_t port) {
     switch (port - GUEST_CONSOLE_PORT) {
-    case LINE_CONTROL:
-        return console->line_control;
-    case LINE_STATUS:
-        return LSR_READY_TO_SEND;
-    case SCRATCH:
-        return console->scratch;
-    default:
-        return 0;
+    case LINE_CONTROL: return console->line_control;
+    case LINE_STATUS: return LSR_READY_TO_SEND;
+    case SCRATCH: return console->scratch;
+    default: return 0;
     }
 }

@@ -14,8 +14,8 @@ enum hypercall {
 };
 
 /* Results above all ordinary ones: negative numbers. */
-#define HYPERCALL_UNKNOWN (-1ull)
-#define HYPERCALL_BAD_ARGUMENT (-2ull)
+#define HYPERCALL_UNKNOWN       (-1ull)
+#define HYPERCALL_BAD_ARGUMENT  (-2ull)
 #define HYPERCALL_NOT_PERMITTED (-3ull)
 
 /* A flat image is copied to this guest-physical address, and entered there. */

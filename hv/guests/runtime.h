@@ -11,7 +11,10 @@ int guest_main(void);
 
 static inline uint64_t hypercall(enum hypercall number, uint64_t first, uint64_t second) {
     uint64_t result;
-    asm volatile("vmcall" : "=a"(result) : "a"((uint64_t)number), "D"(first), "S"(second) : "memory");
+    asm volatile("vmcall"
+                 : "=a"(result)
+                 : "a"((uint64_t)number), "D"(first), "S"(second)
+                 : "memory");
     return result;
 }
 

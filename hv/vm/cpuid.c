@@ -21,21 +21,16 @@ static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
     }
     r = cpuid(leaf, subleaf);
     switch (leaf) {
-    case 1:
-        r.ecx = (r.ecx & ~HIDDEN_1_ECX) | CPUID_1_ECX_HYPERVISOR;
-        break;
+    case 1: r.ecx = (r.ecx & ~HIDDEN_1_ECX) | CPUID_1_ECX_HYPERVISOR; break;
     case 7: /* structured extended features: all of them need CR4 or XCR0 bits, or INVPCID */
         r = (struct cpuid){0, 0, 0, 0};
         break;
-    case 0xd: /* XSAVE state: hidden with leaf 1 */
-        r = (struct cpuid){0, 0, 0, 0};
-        break;
+    case 0xd: /* XSAVE state: hidden with leaf 1 */ r = (struct cpuid){0, 0, 0, 0}; break;
     case 0x80000001:
         r.ecx &= ~CPUID_80000001_ECX_SVM;
         r.edx &= ~(1u << 27); /* RDTSCP */
         break;
-    default:
-        break;
+    default: break;
     }
     return r;
 }

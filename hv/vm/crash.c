@@ -13,12 +13,14 @@ static void record_registers(const struct vcpu *vcpu, const struct vcpu_state *s
         const char *name;
         uint64_t value;
     } registers[] = {
-        {"rax", r->rax},     {"rbx", r->rbx},     {"rcx", r->rcx},     {"rdx", r->rdx},
-        {"rsi", r->rsi},     {"rdi", r->rdi},     {"rbp", r->rbp},     {"rsp", state->rsp},
-        {"r8", r->r8},       {"r9", r->r9},       {"r10", r->r10},     {"r11", r->r11},
-        {"r12", r->r12},     {"r13", r->r13},     {"r14", r->r14},     {"r15", r->r15},
-        {"rip", state->rip}, {"rflags", state->rflags}, {"cr0", state->cr0}, {"cr3", state->cr3},
-        {"cr4", state->cr4}, {"efer", state->efer},
+        {"rax", r->rax},       {"rbx", r->rbx},     {"rcx", r->rcx},
+        {"rdx", r->rdx},       {"rsi", r->rsi},     {"rdi", r->rdi},
+        {"rbp", r->rbp},       {"rsp", state->rsp}, {"r8", r->r8},
+        {"r9", r->r9},         {"r10", r->r10},     {"r11", r->r11},
+        {"r12", r->r12},       {"r13", r->r13},     {"r14", r->r14},
+        {"r15", r->r15},       {"rip", state->rip}, {"rflags", state->rflags},
+        {"cr0", state->cr0},   {"cr3", state->cr3}, {"cr4", state->cr4},
+        {"efer", state->efer},
     };
     record_open("registers");
     for (unsigned i = 0; i < sizeof registers / sizeof registers[0]; i++) {
@@ -48,7 +50,8 @@ enum vm_action handle_crash(struct vcpu *vcpu, const struct vm_exit *exit) {
     record_begin("crash");
     record_text("guest", vm->options.name);
     record_text("reason", details.reason);
-    record_number("exit_reason", details.number);
+    record_number(details.is_instruction_error ? "instruction_error" : "exit_reason",
+                  details.number);
     record_hex("qualification", details.qualification);
     if (exit->kind == VM_EXIT_MEMORY) {
         record_hex("address", exit->memory.address);

@@ -41,7 +41,8 @@ struct vm_exit {
 
 /* More about the last exit, for a person: read from the hardware only when something went wrong. */
 struct vm_exit_details {
-    const char *reason; /* the manual's name */
-    uint32_t number;    /* the exit reason, or for a failed instruction its error number */
+    const char *reason;        /* the manual's name */
+    bool is_instruction_error; /* VMLAUNCH or VMRESUME failed: there was no exit */
+    uint32_t number;           /* the exit reason with its bit 31, or the error number */
     uint64_t qualification;
 };

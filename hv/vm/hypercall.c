@@ -1,8 +1,7 @@
-#include "core/console.h"
 #include "core/panic.h"
 #include "core/records.h"
+#include "debug.h"
 #include "guests/abi.h"
-#include "main.h"
 #include "vm/handlers.h"
 
 enum vm_action handle_hypercall(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -11,9 +10,7 @@ enum vm_action handle_hypercall(struct vcpu *vcpu, const struct vm_exit *exit) {
     struct vm *vm = vcpu->vm;
     uint64_t result = 0;
     switch (registers->rax) {
-    case HYPERCALL_VERSION:
-        result = HYPERCALL_ABI_VERSION;
-        break;
+    case HYPERCALL_VERSION: result = HYPERCALL_ABI_VERSION; break;
     case HYPERCALL_EXIT:
         vm->end = VM_ENDED_EXIT;
         vm->exit_code = registers->rdi;
@@ -30,14 +27,12 @@ enum vm_action handle_hypercall(struct vcpu *vcpu, const struct vm_exit *exit) {
         record_end();
         break;
     case HYPERCALL_PANIC:
-        if (!options.debug_panic) {
+        if (debug != DEBUG_PANIC) {
             result = HYPERCALL_NOT_PERMITTED;
             break;
         }
         panic("guest %s asked for it (debug=panic)", vm->options.name);
-    default:
-        result = HYPERCALL_UNKNOWN;
-        break;
+    default: result = HYPERCALL_UNKNOWN; break;
     }
     registers->rax = result;
     virt->skip_instruction(vcpu);

@@ -16,15 +16,9 @@ enum vm_action handle_io(struct vcpu *vcpu, const struct vm_exit *exit) {
         uint32_t value = console ? guest_console_read(&vm->console, exit->io.port) : ~0u;
         /* IN AL and IN AX leave the rest of RAX alone; IN EAX clears the upper half. */
         switch (exit->io.size) {
-        case 1:
-            *rax = (*rax & ~0xffull) | (value & 0xff);
-            break;
-        case 2:
-            *rax = (*rax & ~0xffffull) | (value & 0xffff);
-            break;
-        default:
-            *rax = value;
-            break;
+        case 1: *rax = (*rax & ~0xffull) | (value & 0xff); break;
+        case 2: *rax = (*rax & ~0xffffull) | (value & 0xffff); break;
+        default: *rax = value; break;
         }
     }
     virt->skip_instruction(vcpu);

@@ -15,7 +15,7 @@
 #include "vm/vm.h"
 
 #define LOADER_LEAST_MEMORY (2ul << 20)
-#define LOADER_MOST_MEMORY (3ul << 30)
+#define LOADER_MOST_MEMORY  (3ul << 30)
 
 /* False if the image does not fit; vm->memory has vm->options.memory zeroed bytes. */
 bool loader_flat(struct vm *vm, const void *image, uint64_t bytes, struct vcpu_start *start);

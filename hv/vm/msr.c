@@ -12,15 +12,12 @@ static bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value) {
     case IA32_APIC_BASE:
         *value = 0xfee00000 | 1 << 8; /* disabled, on the bootstrap processor */
         return true;
-    case IA32_PAT:
-        *value = PAT_AT_RESET;
-        return true;
+    case IA32_PAT: *value = PAT_AT_RESET; return true;
     case (uint32_t)IA32_EFER:
         virt->read_state(vcpu, &state);
         *value = state.efer;
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 

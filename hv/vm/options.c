@@ -21,8 +21,8 @@ static bool name_is_good(const char *name) {
 
 static void set_name(struct vm_options *options, const char *name) {
     if (!name_is_good(name) || !text_copy(options->name, sizeof options->name, name)) {
-        refuse("bad-option", "name=%s is no guest's name: up to %d letters, digits, '-', '_', '.'", name,
-               VM_NAME_SIZE - 1);
+        refuse("bad-option", "name=%s is no guest's name: up to %d letters, digits, '-', '_', '.'",
+               name, VM_NAME_SIZE - 1);
     }
 }
 
@@ -30,8 +30,8 @@ static void set_memory(struct vm_options *options, const char *value) {
     uint64_t bytes;
     if (!word_size(value, &bytes) || bytes % PAGE_SIZE || bytes < LOADER_LEAST_MEMORY ||
         bytes > LOADER_MOST_MEMORY) {
-        refuse("bad-option", "%s: memory=%s is not whole pages from %luM to %luM", options->name, value,
-               LOADER_LEAST_MEMORY >> 20, LOADER_MOST_MEMORY >> 20);
+        refuse("bad-option", "%s: memory=%s is not whole pages from %luM to %luM", options->name,
+               value, LOADER_LEAST_MEMORY >> 20, LOADER_MOST_MEMORY >> 20);
     }
     options->memory = bytes;
 }
@@ -77,8 +77,8 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
         } else if (text_equal(word.key, "memory")) {
             set_memory(options, word.value);
         } else {
-            refuse("bad-option", "guest %s: unknown word %s%s%s (known: name, memory)", options->name,
-                   word.key, word.has_value ? "=" : "", word.value);
+            refuse("bad-option", "guest %s: unknown word %s%s%s (known: name, memory)",
+                   options->name, word.key, word.has_value ? "=" : "", word.value);
         }
     }
     if (!name_is_good(options->name)) {

@@ -21,8 +21,10 @@ static const char *const exit_kind_names[VM_EXIT_KINDS] = {
     [VM_EXIT_OTHER] = "other",
 };
 
-static const char *const end_names[] = {
-    [VM_RUNNING] = "running", [VM_ENDED_EXIT] = "exit", [VM_ENDED_HALT] = "halt", [VM_ENDED_CRASH] = "crash"};
+static const char *const end_names[] = {[VM_RUNNING] = "running",
+                                        [VM_ENDED_EXIT] = "exit",
+                                        [VM_ENDED_HALT] = "halt",
+                                        [VM_ENDED_CRASH] = "crash"};
 
 static void say_refused(const struct vm *vm, const char *reason, const char *message) {
     print("vm", "%s refused: %s", vm->options.name, message);
@@ -89,7 +91,8 @@ bool vm_boot(struct vm *vm, const struct vm_options *options, const struct boot_
         return false;
     }
     if (!loader_flat(vm, (const void *)module->start, image_bytes, &start)) {
-        say_refused(vm, "too-big", "its image does not fit into its memory; give it more with memory=");
+        say_refused(vm, "too-big",
+                    "its image does not fit into its memory; give it more with memory=");
         take_apart(vm);
         return false;
     }

@@ -19,7 +19,8 @@ void vmx_capabilities_read(struct vmx_capabilities *c) {
     /* The TRUE MSRs tell which default1 bits may be 0 after all (A.2). */
     c->has_true_controls = c->basic >> 55 & 1;
     c->pin = limits(c->has_true_controls ? IA32_VMX_TRUE_PINBASED_CTLS : IA32_VMX_PINBASED_CTLS);
-    c->primary = limits(c->has_true_controls ? IA32_VMX_TRUE_PROCBASED_CTLS : IA32_VMX_PROCBASED_CTLS);
+    c->primary =
+        limits(c->has_true_controls ? IA32_VMX_TRUE_PROCBASED_CTLS : IA32_VMX_PROCBASED_CTLS);
     c->exit = limits(c->has_true_controls ? IA32_VMX_TRUE_EXIT_CTLS : IA32_VMX_EXIT_CTLS);
     c->entry = limits(c->has_true_controls ? IA32_VMX_TRUE_ENTRY_CTLS : IA32_VMX_ENTRY_CTLS);
     c->cr0_required = rdmsr(IA32_VMX_CR0_FIXED0);

@@ -10,13 +10,13 @@
 #include "vmx/operation.h"
 
 /* Entry bits, SDM 3C, tables 29-1 to 29-7. */
-#define EPT_READ (1ull << 0)
-#define EPT_WRITE (1ull << 1)
-#define EPT_EXECUTE (1ull << 2)
-#define EPT_ALL (EPT_READ | EPT_WRITE | EPT_EXECUTE)
+#define EPT_READ       (1ull << 0)
+#define EPT_WRITE      (1ull << 1)
+#define EPT_EXECUTE    (1ull << 2)
+#define EPT_ALL        (EPT_READ | EPT_WRITE | EPT_EXECUTE)
 #define EPT_TYPE_SHIFT 3
-#define EPT_LARGE (1ull << 7)
-#define EPT_ADDRESS 0x000ffffffffff000ull
+#define EPT_LARGE      (1ull << 7)
+#define EPT_ADDRESS    0x000ffffffffff000ull
 
 enum memory_type { UNCACHEABLE = 0, WRITE_BACK = 6 }; /* SDM 3A 12.11.2 */
 
@@ -67,7 +67,8 @@ static bool add_page(uint64_t *root, uint64_t guest, uint64_t host, int page_lev
     if (*entry) {
         panic("guest-physical 0x%lx is mapped already", guest);
     }
-    *entry = host | EPT_ALL | (uint64_t)WRITE_BACK << EPT_TYPE_SHIFT | (page_level > 1 ? EPT_LARGE : 0);
+    *entry =
+        host | EPT_ALL | (uint64_t)WRITE_BACK << EPT_TYPE_SHIFT | (page_level > 1 ? EPT_LARGE : 0);
     return true;
 }
 

@@ -40,41 +40,22 @@ static void decode_ept_violation(struct vm_exit *exit) {
 
 /* 25.9.2: interruption type in bits 10:8, 2 is NMI */
 static enum vm_exit_kind decode_exception(void) {
-    return (vmcs_read(VM_EXIT_INTERRUPTION_INFORMATION) >> 8 & 7) == 2 ? VM_EXIT_NMI : VM_EXIT_OTHER;
+    return (vmcs_read(VM_EXIT_INTERRUPTION_INFORMATION) >> 8 & 7) == 2 ? VM_EXIT_NMI
+                                                                       : VM_EXIT_OTHER;
 }
 
 static void decode(uint32_t reason, struct vm_exit *exit) {
     switch (reason) {
-    case REASON_EXCEPTION_OR_NMI:
-        exit->kind = decode_exception();
-        break;
-    case REASON_TRIPLE_FAULT:
-        exit->kind = VM_EXIT_TRIPLE_FAULT;
-        break;
-    case REASON_CPUID:
-        exit->kind = VM_EXIT_CPUID;
-        break;
-    case REASON_HLT:
-        exit->kind = VM_EXIT_HLT;
-        break;
-    case REASON_VMCALL:
-        exit->kind = VM_EXIT_HYPERCALL;
-        break;
-    case REASON_IO:
-        decode_io(exit);
-        break;
-    case REASON_RDMSR:
-        exit->kind = VM_EXIT_MSR_READ;
-        break;
-    case REASON_WRMSR:
-        exit->kind = VM_EXIT_MSR_WRITE;
-        break;
-    case REASON_EPT_VIOLATION:
-        decode_ept_violation(exit);
-        break;
-    default:
-        exit->kind = VM_EXIT_OTHER;
-        break;
+    case REASON_EXCEPTION_OR_NMI: exit->kind = decode_exception(); break;
+    case REASON_TRIPLE_FAULT: exit->kind = VM_EXIT_TRIPLE_FAULT; break;
+    case REASON_CPUID: exit->kind = VM_EXIT_CPUID; break;
+    case REASON_HLT: exit->kind = VM_EXIT_HLT; break;
+    case REASON_VMCALL: exit->kind = VM_EXIT_HYPERCALL; break;
+    case REASON_IO: decode_io(exit); break;
+    case REASON_RDMSR: exit->kind = VM_EXIT_MSR_READ; break;
+    case REASON_WRMSR: exit->kind = VM_EXIT_MSR_WRITE; break;
+    case REASON_EPT_VIOLATION: decode_ept_violation(exit); break;
+    default: exit->kind = VM_EXIT_OTHER; break;
     }
 }
 

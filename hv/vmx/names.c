@@ -107,13 +107,14 @@ static const char *const exit_reasons[] = {
     [77] = "TDCALL",
 };
 
-static const char *name(const char *const *names, uint32_t count, uint32_t number, const char *unknown) {
+static const char *name(const char *const *names, uint32_t count, uint32_t number,
+                        const char *unknown) {
     return number < count && names[number] ? names[number] : unknown;
 }
 
 const char *vmx_instruction_error_name(uint32_t number) {
-    return name(instruction_errors, sizeof instruction_errors / sizeof instruction_errors[0], number,
-                "an error number that the manual does not have");
+    return name(instruction_errors, sizeof instruction_errors / sizeof instruction_errors[0],
+                number, "an error number that the manual does not have");
 }
 
 const char *vmx_exit_reason_name(uint32_t basic_reason) {

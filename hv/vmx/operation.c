@@ -17,13 +17,15 @@ static void *vmxon_region;
 static void permit_vmxon(void) {
     uint64_t control = rdmsr(IA32_FEATURE_CONTROL);
     if (!(control & FEATURE_CONTROL_LOCK)) {
-        wrmsr(IA32_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
+        wrmsr(IA32_FEATURE_CONTROL,
+              control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
         print("vmx", "IA32_FEATURE_CONTROL was 0x%lx, unlocked: VMX enabled and locked", control);
     } else if (!(control & FEATURE_CONTROL_VMX_OUTSIDE_SMX)) {
-        refuse("locked",
-               "firmware has locked VT-x off (IA32_FEATURE_CONTROL is 0x%lx); enable it in the firmware's "
-               "setup",
-               control);
+        refuse(
+            "locked",
+            "firmware has locked VT-x off (IA32_FEATURE_CONTROL is 0x%lx); enable it in the firmware's "
+            "setup",
+            control);
     } else {
         print("vmx", "IA32_FEATURE_CONTROL is 0x%lx: VMX enabled by firmware", control);
     }
@@ -50,14 +52,16 @@ void vmx_start(void) {
         refuse("no-ept", "this CPU's VT-x has no EPT (extended page tables) with 4-level walks");
     }
     write_cr0(fix(read_cr0(), vmx_capabilities.cr0_required, vmx_capabilities.cr0_allowed));
-    write_cr4(fix(read_cr4() | CR4_VMXE, vmx_capabilities.cr4_required, vmx_capabilities.cr4_allowed));
+    write_cr4(
+        fix(read_cr4() | CR4_VMXE, vmx_capabilities.cr4_required, vmx_capabilities.cr4_allowed));
 
     vmxon_region = vmx_region_create();
     enum vmx_result result = vmxon((uint64_t)vmxon_region);
     if (result != VMX_SUCCEED) {
         panic("VMXON failed (%s)", result == VMX_FAIL_INVALID ? "VMfailInvalid" : "VMfailValid");
     }
-    print("vmx", "on: VMCS revision 0x%x, EPT%s%s%s%s%s", (uint32_t)vmx_capabilities.basic & 0x7fffffff,
+    print("vmx", "on: VMCS revision 0x%x, EPT%s%s%s%s%s",
+          (uint32_t)vmx_capabilities.basic & 0x7fffffff,
           vmx_capabilities.ept_vpid & (1 << 16) ? " 2M" : "",
           vmx_capabilities.ept_vpid & (1 << 17) ? " 1G" : "",
           vmx_capabilities.ept_vpid & (1 << 21) ? " A/D" : "",

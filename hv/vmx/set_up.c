@@ -3,13 +3,15 @@
 #include "cpu/control.h"
 #include "cpu/descriptors.h"
 #include "cpu/msr.h"
+#include "debug.h"
 #include "vmx/controls.h"
 #include "vmx/operation.h"
 #include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
 /* `must` bits are needed, `may` bits are taken where the processor has them (A.2). */
-static uint32_t choose(const char *name, struct vmx_control_limits limits, uint32_t must, uint32_t may) {
+static uint32_t choose(const char *name, struct vmx_control_limits limits, uint32_t must,
+                       uint32_t may) {
     uint32_t missing = must & ~limits.allowed;
     if (missing) {
         panic("%s: this CPU does not allow bits 0x%x", name, missing);
@@ -31,7 +33,8 @@ static void set_controls(uint64_t ept_pointer) {
                choose("secondary processor-based controls", c->secondary, SECONDARY_ENABLE_EPT, 0));
     vmcs_write(PRIMARY_VM_EXIT_CONTROLS,
                choose("VM-exit controls", c->exit, EXIT_HOST_ADDRESS_SPACE_SIZE,
-                      EXIT_SAVE_IA32_EFER | EXIT_LOAD_IA32_EFER | EXIT_SAVE_IA32_PAT | EXIT_LOAD_IA32_PAT));
+                      EXIT_SAVE_IA32_EFER | EXIT_LOAD_IA32_EFER | EXIT_SAVE_IA32_PAT |
+                          EXIT_LOAD_IA32_PAT));
     vmcs_write(VM_ENTRY_CONTROLS, choose("VM-entry controls", c->entry, ENTRY_IA32E_MODE_GUEST,
                                          ENTRY_LOAD_IA32_EFER | ENTRY_LOAD_IA32_PAT));
     vmcs_write(EPT_POINTER, ept_pointer);
@@ -84,15 +87,26 @@ enum access_rights {
 };
 
 /* Segment fields stand in the order ES CS SS DS FS GS LDTR TR, two apart. */
-enum segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS, SEGMENT_LDTR, SEGMENT_TR };
+enum segment {
+    SEGMENT_ES,
+    SEGMENT_CS,
+    SEGMENT_SS,
+    SEGMENT_DS,
+    SEGMENT_FS,
+    SEGMENT_GS,
+    SEGMENT_LDTR,
+    SEGMENT_TR
+};
 
-static void set_segment(enum segment segment, uint16_t selector, uint32_t limit, enum access_rights rights) {
+static void set_segment(enum segment segment, uint16_t selector, uint32_t limit,
+                        enum access_rights rights) {
     static const char *const names[] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
     enum vmcs_field stride = 2 * (enum vmcs_field)segment;
     vmcs_write_named(GUEST_ES_SELECTOR + stride, selector, names[segment], "guest selector");
     vmcs_write_named(GUEST_ES_BASE + stride, 0, names[segment], "guest segment base");
     vmcs_write_named(GUEST_ES_LIMIT + stride, limit, names[segment], "guest segment limit");
-    vmcs_write_named(GUEST_ES_ACCESS_RIGHTS + stride, rights, names[segment], "guest access rights");
+    vmcs_write_named(GUEST_ES_ACCESS_RIGHTS + stride, rights, names[segment],
+                     "guest access rights");
 }
 
 /* 25.4, checked by 27.3.1: 64-bit mode, flat, interrupts off. */
@@ -139,8 +153,20 @@ static void set_guest_state(const struct vcpu_start *start) {
     vmcs_write(VMCS_LINK_POINTER, ~0ull);
 }
 
+/* One wrong field of each class that VM entry checks (27.2.1, 27.2.2, 27.3.1). */
+static void spoil(void) {
+    if (debug == DEBUG_BAD_CONTROLS) {
+        vmcs_write(CR3_TARGET_COUNT, 0x1ff); /* more targets than any processor has */
+    } else if (debug == DEBUG_BAD_HOST) {
+        vmcs_write(HOST_TR_SELECTOR, 0); /* must not be 0 */
+    } else if (debug == DEBUG_BAD_GUEST) {
+        vmcs_write(GUEST_RFLAGS, 0); /* bit 1 must be 1 */
+    }
+}
+
 void vmx_vmcs_set_up(struct vmx_vcpu *vcpu, const struct vcpu_start *start, uint64_t ept_pointer) {
     set_controls(ept_pointer);
     set_host_state(vcpu);
     set_guest_state(start);
+    spoil();
 }

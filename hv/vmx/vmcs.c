@@ -16,8 +16,8 @@ void vmcs_write_named(enum vmcs_field field, uint64_t value, const char *name, c
     if (result != VMX_SUCCEED) {
         uint64_t number;
         const char *failure = describe_failure(result, &number);
-        panic("%s: VMWRITE of 0x%lx to %s (0x%04x) failed: %lu, %s", caller, value, name, field, number,
-              failure);
+        panic("%s: VMWRITE of 0x%lx to %s (0x%04x) failed: %lu, %s", caller, value, name, field,
+              number, failure);
     }
 }
 

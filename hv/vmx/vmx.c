@@ -87,6 +87,7 @@ static void read_state(struct vcpu *vcpu, struct vcpu_state *state) {
 static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
     if (of(vcpu)->failed_entry && of(vcpu)->entry_error) {
         static char reason[96];
+        details->is_instruction_error = true;
         details->number = of(vcpu)->entry_error;
         format(reason, sizeof reason, "VM-entry failure: error %u, %s", details->number,
                vmx_instruction_error_name(details->number));
@@ -94,6 +95,7 @@ static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
         details->qualification = 0;
         return;
     }
+    details->is_instruction_error = false;
     details->number = (uint32_t)vmcs_read(EXIT_REASON); /* bit 31, failed entry, is kept */
     details->reason = vmx_exit_reason_name(details->number & 0xffff);
     details->qualification = vmcs_read(EXIT_QUALIFICATION);
