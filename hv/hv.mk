@@ -92,9 +92,9 @@ hv-warnings: build/hv/asm_offsets.h
 		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
 
 hv-format-check:
-	$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*/*.h)
+	@$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
 
 hv-format:
-	$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*/*.h)
+	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
 
 -include $(HV_ALL_OBJECTS:.o=.d) build/hv/asm_offsets.h.d

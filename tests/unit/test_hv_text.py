@@ -1,4 +1,4 @@
-"""The hypervisor's own text functions, compiled for the host and called as the hypervisor calls them."""
+"""The hypervisor's own text functions, compiled for the host and called as it calls them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ def multiboot_header(data: bytes) -> tuple[int, tuple[int, ...]]:
 
 def test_the_multiboot_header_is_early_and_sums_to_zero(image: Path) -> None:
     at, header = multiboot_header(image.read_bytes())
-    assert at <= 8192 - 32 and at % 4 == 0
+    assert at <= 8192 - 32
+    assert at % 4 == 0
     assert sum(header[:3]) & 0xFFFF_FFFF == 0
     assert header[1] & ADDRESS_FIELDS
 
