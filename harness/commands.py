@@ -140,6 +140,14 @@ def _show_list(shown: Sequence[Scenario]) -> None:
 @_timeout
 @click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
 @click.option("--interactive", is_flag=True, help="Type to the machine's console; Ctrl-] ends.")
+@click.option(
+    "--gdb",
+    type=click.IntRange(1, 65535),
+    is_flag=False,
+    flag_value=1234,
+    metavar="[PORT]",
+    help="Wait for a debugger on this loopback port (1234); QEMU only.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be booted; boot nothing.")
 @_json
 @_run_dir
@@ -150,6 +158,7 @@ def run(
     timeout: float | None,
     append: str,
     interactive: bool,
+    gdb: int | None,
     dry_run: bool,
     as_json: bool,
     run_dir: Path | None,
@@ -160,17 +169,26 @@ def run(
     def wanted() -> list[Scenario]:
         if run_dir is not None and len(names) > 1:
             raise bad_usage("--run-dir holds one run: name one scenario")
-        if interactive and (as_json or dry_run or len(names) > 1):
-            raise bad_usage("--interactive is for one scenario, without --json and --dry-run")
+        if (interactive or gdb) and (as_json or dry_run or len(names) > 1 or (interactive and gdb)):
+            raise bad_usage(
+                "--interactive and --gdb are for one scenario each, without --json and --dry-run"
+            )
         if interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise bad_usage("--interactive needs a terminal for its input and its output")
         return [scenario.find(name) for name in names]
+
+    def planned(chosen: Scenario) -> Job:
+        return runner.plan(chosen, engine=engine, cpu=cpu, timeout=timeout, append=append)
 
     def one(chosen: Scenario) -> Outcome:
         if interactive:
             from harness import interactive as keyboard
 
-            return keyboard.run(lambda: preview(chosen), chosen, run_dir, endless=timeout is None)
+            return keyboard.run(lambda: planned(chosen), chosen, run_dir, endless=timeout is None)
+        if gdb:
+            from harness import gdb as debugger
+
+            return debugger.run(planned, chosen, run_dir, engine, gdb, endless=timeout is None)
         return runner.run(
             chosen,
             engine=engine,
@@ -181,15 +199,12 @@ def run(
             observer=runner.Silent() if as_json else _live(),
         )
 
-    def preview(chosen: Scenario) -> Job:
-        return runner.plan(chosen, engine=engine, cpu=cpu, timeout=timeout, append=append)
-
     try:
         scenarios = wanted()
         if dry_run:
             from harness.report import preview as report
 
-            return report.show([preview(chosen) for chosen in scenarios], as_json=as_json)
+            return report.show([planned(chosen) for chosen in scenarios], as_json=as_json)
     except RunEnded as ended:
         if as_json:
             return _as_json([_outcome(" ".join(names), ended)])

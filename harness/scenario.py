@@ -222,7 +222,7 @@ class _Reader:
         return bad_usage(f"{self.path}{f':{line}' if line else ''}: {what}")
 
     def line_of(self, key: str | None, table: str, index: int) -> int | None:
-        """The line of ``key`` in that [[table]] ("": the top level); None: of the table's header."""
+        """The line of ``key`` in that [[table]] ("": top level); None: of the table's header."""
         written = re.compile(rf"\s*[\"']?{re.escape((key or '').split('.')[0])}[\"']?\s*[=.]")
         current, counts = "", dict[str, int]()
         for number, line in enumerate(self.lines, 1):
