@@ -1,0 +1,120 @@
+"""What the hypervisor does on a machine with VT-x, as its console and records show it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.engines.base import EndKind
+from harness.pytest_plugin import BootMachine
+from harness.verdict import RunEnded, Verdict
+
+VMX = ("vmx", "ept")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "report"),
+    [
+        ("null", r"#PF page fault at 0x[0-9a-f]+: read of 0x0: not mapped"),
+        ("write-text", r"#PF page fault .* write of 0x100000: not permitted"),
+        ("execute-data", r"#PF page fault .* instruction fetch of 0x[0-9a-f]+: not permitted"),
+        ("stack-overflow", r"#DF double fault .* stack overflow, 0x[0-9a-f]+ lies below the stack"),
+    ],
+)
+def test_a_trap_in_the_hypervisor_is_reported_with_its_cause(
+    boot_machine: BootMachine, mistake: str, report: str
+) -> None:
+    machine = boot_machine(command_line=f"debug={mistake}", requires=VMX)
+    with machine.allow("trap", "panic"):
+        machine.expect(r"\] trap: " + report)
+        panic = machine.expect_record("panic")
+        assert panic["registers"]["rip"] == panic["rip"]
+        assert machine.expect_record("done")["status"] == "panic"
+        assert machine.wait().kind is EndKind.POWER_OFF
+
+
+def test_a_panic_names_the_functions_on_its_stack(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["panic"], command_line="debug=panic", requires=VMX)
+    with pytest.raises(RunEnded) as ended:
+        machine.wait()
+    assert ended.value.verdict is Verdict.PANIC
+    evidence = "\n".join(ended.value.evidence)
+    for function in ("handle_hypercall", "vmx_exited"):
+        assert function in evidence
+
+
+def test_a_triple_fault_of_the_hypervisor_is_a_verdict_of_its_own(
+    boot_machine: BootMachine,
+) -> None:
+    machine = boot_machine(command_line="debug=triple-fault", requires=VMX)
+    with pytest.raises(RunEnded) as ended:
+        machine.wait()
+    assert ended.value.verdict is Verdict.TRIPLE_FAULT
+
+
+@pytest.mark.parametrize(
+    ("mistake", "reason", "number"),
+    [
+        ("bad-controls", "VM entry with invalid control field(s)", {"instruction_error": 7}),
+        ("bad-host", "VM entry with invalid host-state field(s)", {"instruction_error": 8}),
+        ("bad-guest", "VM-entry failure due to invalid guest state", {"exit_reason": 0x8000_0021}),
+    ],
+)
+def test_a_failed_vm_entry_keeps_its_error_number(
+    boot_machine: BootMachine, mistake: str, reason: str, number: dict[str, int]
+) -> None:
+    machine = boot_machine(modules=["hello"], command_line=f"debug={mistake}", requires=VMX)
+    crash = machine.expect_record("crash", guest="hello", **number)
+    assert reason in crash["reason"]
+    stop = machine.expect_record("vm-stop", guest="hello", reason="crash")
+    assert stop["exits"] == {"entry-failed": 1}
+    assert machine.expect_record("done")["status"] == "guest-crashed"
+
+
+def test_a_guest_that_is_stopped_leaves_the_next_one_alone(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["ept-escape", "triple-fault", "hello"], requires=VMX)
+    machine.expect_record("crash", guest="ept-escape", address="0x400000", access="write")
+    machine.expect_record("crash", guest="triple-fault", reason="Triple fault")
+    machine.expect_record("report", guest="hello", passed=True)
+    assert machine.expect_record("done")["code"] == 1
+
+
+def test_vmlaunch_enters_and_vmresume_follows(boot_machine: BootMachine) -> None:
+    """A second VMLAUNCH, or a VMRESUME first, would fail with error 4 or 5 (SDM 3C 31.4)."""
+    machine = boot_machine(modules=["hello"], requires=VMX)
+    exits = machine.expect_record("vm-stop", guest="hello", reason="exit")["exits"]
+    assert exits["hypercall"] == 4  # version, an unknown one, report, exit
+    assert exits["io"] > 50
+
+
+def test_without_debug_panic_the_hypercall_is_not_permitted(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["panic"], requires=VMX)
+    machine.expect_record("report", guest="panic", passed=True)
+    assert machine.wait().kind is EndKind.POWER_OFF
+
+
+@pytest.mark.parametrize(
+    ("command_line", "word"),
+    [
+        ("frob=1", "frob=1"),
+        ("debug=nonsense", "debug=nonsense"),
+        ('debug="panic', "quote"),
+        ("debug=" + "x" * 300, "too many characters"),
+    ],
+)
+def test_a_bad_command_line_is_refused_by_the_word(
+    boot_machine: BootMachine, command_line: str, word: str
+) -> None:
+    machine = boot_machine(command_line=command_line, requires=VMX)
+    assert word in machine.expect_record("refused", reason="bad-option")["message"]
+    assert machine.expect_record("done")["code"] == 2
+
+
+def test_runs_are_tick_identical(boot_machine: BootMachine) -> None:
+    """Bochs is deterministic: the same image and arguments give the same console to the byte."""
+    consoles = []
+    for _ in range(2):
+        machine = boot_machine(modules=["hello", "cpuid"], engine="bochs", requires=VMX)
+        machine.wait()
+        consoles.append((machine.directory / "console.log").read_bytes())
+    assert consoles[0] == consoles[1]
+    assert b"hello| Hello" in consoles[0]
