@@ -75,6 +75,9 @@ setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packa
 	@$(VENV)/python -ES -m harness.bootstrap --ready $(SKIP) 2>/dev/null || { \
 		command -v $(PYTHON) >/dev/null || \
 			{ echo 'setup: needs Python 3.11 or newer, and there is no $(PYTHON)' >&2; exit 1; }; \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+			{ echo "setup: needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+				"name a newer one: make PYTHON=python3.12" >&2; exit 1; }; \
 		$(PYTHON) -ES -m harness.bootstrap $(SKIP); }
 
 clean:  ## Remove what was built; .venv and downloads of packages stay

@@ -1,28 +1,21 @@
 """Set this checkout up: the system's packages, `.venv`, and the `hv` command in it.
 
 `make` runs it, as `python3 -m harness.bootstrap`, with the system's own Python before anything of
-ours is installed, so it uses the standard library alone. It parses on older Pythons too, to be able
-to say that they are too old.
+ours is installed, so it uses the standard library alone. `make` has seen to it that the Python is
+new enough.
 """
 
 from __future__ import annotations
-
-import os
-import sys
-
-if sys.version_info < (3, 11):  # noqa: UP036 - the whole point is to say so
-    sys.exit(
-        "setup: needs Python 3.11 or newer, but {} is {}.{}; name a newer one: "
-        "make PYTHON=python3.12".format(sys.executable, *sys.version_info[:2])
-    )
 
 import argparse
 import contextlib
 import errno
 import fcntl
+import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import errno
 import os
 import queue
 import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -352,25 +350,3 @@ def test_two_set_ups_at_once_wait_for_each_other_and_work_once(
     second.join(timeout=20)
     assert not second.is_alive()
     assert machine.set_up("--ready") == 0
-
-
-# What a person meets before any of that
-
-
-def test_an_old_python_is_told_so() -> None:
-    code = (
-        "import sys, runpy; sys.version_info = (3, 9, 1);"
-        "runpy.run_module('harness.bootstrap', run_name='__main__')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "needs Python 3.11 or newer" in done.stderr
-    assert "is 3.9" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_an_old_python_can_at_least_read_the_file() -> None:
-    ast.parse(Path(bootstrap.__file__).read_text(encoding="utf-8"), feature_version=(3, 8))

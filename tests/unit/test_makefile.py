@@ -65,6 +65,15 @@ def test_without_python_the_one_thing_missing_is_named(fresh: Path) -> None:
     assert "needs Python 3.11 or newer, and there is no python-that-is-not-there" in done.stderr
 
 
+def test_an_old_python_is_told_so(fresh: Path) -> None:
+    old = fresh / "old-python"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.6.15\nexit 1\n', "utf-8")
+    old.chmod(0o755)
+    done = make(fresh, "run", f"PYTHON={old}")
+    assert done.returncode != 0
+    assert f"needs Python 3.11 or newer, but {old} is Python 3.6.15" in done.stderr
+
+
 def test_clean_removes_what_was_built_and_keeps_what_was_set_up(fresh: Path) -> None:
     (fresh / "build/guests").mkdir()
     (fresh / "build/.gitkeep").touch()
