@@ -65,10 +65,9 @@ coverage:  ## Not made yet: will show which lines of the hypervisor the tests re
 	@echo 'make coverage is not made yet: nothing measures which lines of hv/ the tests reach.' >&2
 	@exit 1
 
-debug:  ## Not made yet: will boot a scenario and wait for a debugger
-	@echo 'make debug is not made yet: no engine is started with a debugger waiting.' >&2
-	@echo 'Until then: $(VENV)/hv run NAME keeps console, records, and engine log in build/runs.' >&2
-	@exit 1
+debug: setup  ## Boot SCENARIO (the demo) and wait for a debugger; says how to attach one
+	$(BUILD)
+	@$(ALONE) $(VENV)/hv run $(SCENARIO) --gdb $(ARGS)
 
 # A fast look first (some 50 ms); the full set-up only when something is missing or has changed.
 setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packages alone)
