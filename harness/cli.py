@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
+        print("hv: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     except Signalled as ended:
         return 128 + ended.number

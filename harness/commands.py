@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,17 +40,21 @@ _timeout = click.option(
 
 def invoke(words: Sequence[str]) -> int:
     """Carry out a command line; the exit code. Usage errors are told on stderr."""
+    if "_HV_COMPLETE" in os.environ:
+        hv.main(args=list(words), prog_name="hv")  # the shell asks for completions
     try:
-        result = hv.main(args=list(words), prog_name="hv", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        # Not by `main`, which has its own idea of what a reader that goes away means.
+        with hv.make_context("hv", list(words)) as context:
+            result = hv.invoke(context)
+            return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:  # click's word for Ctrl-C
-        raise KeyboardInterrupt from None
-    except RunEnded as ended:
-        _complain(ended)
-        return ended.verdict.exit_code
+    except RunEnded as wrong:
+        _complain(wrong)
+        return wrong.verdict.exit_code
 
 
 def _complain(ended: RunEnded) -> None:
@@ -125,12 +130,8 @@ def list_scenarios(tag: str | None) -> int:
 def _show_list(shown: Sequence[Scenario]) -> None:
     from harness.report.screen import Screen
 
-    screen = Screen(sys.stdout)
-    width = max((len(one.name) for one in shown), default=0)
-    for one in shown:
-        tags = screen.styled(f"  [{', '.join(one.tags)}]" if one.tags else "", dim=True)
-        name = screen.styled(one.name, bold=True) + " " * (width - len(one.name))
-        screen.line(f"{name}  {one.description}{tags}")
+    rows = [(one.name, ", ".join(one.tags), one.description) for one in shown]
+    Screen(sys.stdout).table(rows, ("bold", "cyan"))
 
 
 @hv.command()

@@ -149,33 +149,23 @@ def _read(path: Path) -> str:
 
 def show(findings: Findings, screen: Screen) -> None:
     """Print the findings for a person."""
+    rows: list[tuple[str, str, str]] = []
     for engine in findings.engines:
-        word = (
-            screen.styled("usable  ", fg="green")
-            if engine.usable
-            else screen.styled("unusable", fg="red")
-        )
-        screen.line(
-            f"{screen.styled(f'{engine.name:<9}', bold=True)} {word}  {plain(engine.reason)}"
-        )
+        rows.append((engine.name, "usable" if engine.usable else "unusable", plain(engine.reason)))
         if engine.features is not None:
             offers = ", ".join(engine.features) or "no virtualization"
-            screen.line(f"          {engine.cpu}: {plain(offers)}")
+            rows.append(("", engine.cpu, plain(offers)))
         if engine.problem:
-            screen.line(f"          not measured: {plain(engine.problem)}")
+            rows.append(("", "not measured", plain(engine.problem)))
         if engine.remedy:
-            screen.line(f"          to enable: {plain(engine.remedy)}")
+            rows.append(("", "to enable", plain(engine.remedy)))
     one = findings.host
-    screen.line()
-    screen.line(f"system    {findings.system}")
-    screen.line(
-        f"processor {plain(one.processor)}; {one.virtualization or 'no vmx, no svm'}"
-        + ("; a virtual machine itself" if one.hypervisor_below else "")
-    )
+    words = [one.virtualization or "no vmx, no svm"]
+    words += ["a virtual machine itself"] if one.hypervisor_below else []
     access = "there, may be opened" if one.kvm_permitted else "there, may not be opened"
-    screen.line(
-        f"/dev/kvm  {access if one.kvm_present else 'not there'}"
-        + (f"; nested={one.nested}" if one.nested else "")
-    )
-    for advice in one.advice:
-        screen.line(f"          {advice}")
+    rows.append(("host", "system", findings.system))
+    rows.append(("", "processor", plain("; ".join([one.processor, *words]))))
+    nested = f"; nested={one.nested}" if one.nested else ""
+    rows.append(("", str(KVM), (access if one.kvm_present else "not there") + nested))
+    rows.extend(("", "advice", advice) for advice in one.advice)
+    screen.table(rows, ("bold", "cyan"))

@@ -16,7 +16,7 @@ import pytest
 from harness.verdict import RunEnded, Verdict
 
 if TYPE_CHECKING:
-    from harness.engines.base import Module
+    from harness.engines.base import Engine, Module
     from harness.machine import Machine
     from harness.runner import Outcome
     from harness.scenario import Scenario
@@ -159,7 +159,7 @@ class BootMachine(Protocol):
         image: Path | None = None,
         modules: Sequence[str | Module] = (),
         *,
-        engine: str | None = None,
+        engine: str | Engine | None = None,
         requires: Sequence[str] = (),
         cpu: str | None = None,
         command_line: str = "",
@@ -167,11 +167,11 @@ class BootMachine(Protocol):
         cpus: int = 1,
         limit: float = 30.0,
     ) -> Machine:
-        """Boot a machine, which is killed at the test's end at the latest.
+        """Boot a machine, which is killed at the test's end. Skips it where no engine fits.
 
         ``image`` is the hypervisor unless given. A module is a `Module`, or the name of one of
-        our guests. Without ``engine`` any that offers ``requires`` is taken. ``limit`` is in
-        seconds, for the machine as a whole. Skips the test where no engine fits.
+        our guests. Without ``engine`` (a name, or one made ready) any that offers ``requires`` is
+        taken. ``limit`` is in seconds, for the machine as a whole.
         """
 
 
@@ -204,7 +204,7 @@ def boot_machine(
             image: Path | None = None,
             modules: Sequence[str | Module] = (),
             *,
-            engine: str | None = None,
+            engine: str | Engine | None = None,
             requires: Sequence[str] = (),
             cpu: str | None = None,
             command_line: str = "",
@@ -212,7 +212,8 @@ def boot_machine(
             cpus: int = 1,
             limit: float = 30.0,
         ) -> Machine:
-            only = (engine,) if engine else ()
+            name = engine if engine is None or isinstance(engine, str) else engine.name
+            only = (name,) if name else ()
             if image is None:
                 images.require_fresh(project.image())
             try:
@@ -222,6 +223,7 @@ def boot_machine(
                     _missing(request.config, ended.sentence, requires, only)
                 raise
             request.node.user_properties.append(("engine", choice.engine.name))
+            chosen = choice.engine if engine is None or isinstance(engine, str) else engine
             what = Boot(
                 image=image or project.image(),
                 command_line=command_line,
@@ -232,7 +234,7 @@ def boot_machine(
             )
             return machines.enter_context(
                 Machine.start(
-                    choice.engine,
+                    chosen,
                     what,
                     tmp_path_factory.mktemp("machine"),
                     expect_build=images.build_id(what.image) if image is None else None,

@@ -1,0 +1,105 @@
+"""The other commands of ``hv``: list, boot, doctor, completion, version."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness import __version__, project
+from tests.conftest import Hv
+
+
+def test_the_version_is_the_package_s(hv: Hv) -> None:
+    assert hv("--version").stdout == f"hv {__version__}\n"
+
+
+def test_the_version_needs_no_command_line_library(hv: Hv) -> None:
+    program = "import sys; from harness.cli import main; main(['--version']); "
+    program += "print({'click', 'rich', 'pexpect', 'asyncio', 'elftools'} & set(sys.modules))"
+    assert hv.python("-c", program).stdout.splitlines()[1] == "set()"
+
+
+def test_the_list_has_every_scenario_and_can_be_narrowed(hv: Hv) -> None:
+    names = [line.split()[0] for line in hv("list").stdout.splitlines()]
+    assert names == sorted(path.stem for path in project.scenarios().glob("*.toml"))
+    assert hv("list", "--tag", "demo").stdout.startswith("demo  ")
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_any_multiboot_kernel_boots_and_its_power_off_is_a_pass(hv: Hv) -> None:
+    done = hv("boot", "build/probe.elf", "--engine", "qemu-tcg", "--json")
+    (outcome,) = json.loads(done.stdout)
+    assert (done.returncode, outcome["verdict"], outcome["scenario"]) == (0, "passed", "probe")
+    assert [record["kind"] for record in outcome["records"]] == ["probe"]
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_a_power_off_with_a_code_is_a_failure_that_names_it(hv: Hv) -> None:
+    kernel = hv.root / "copy.elf"  # not our image by its path: only its power-off code speaks
+    kernel.write_bytes(project.image().read_bytes())
+    done = hv("boot", kernel, "--engine", "qemu-tcg")
+    assert done.returncode == 1
+    assert "powered off with code 2" in done.stdout
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_a_boot_ends_as_soon_as_the_console_shows_what_is_expected(hv: Hv) -> None:
+    words = ("boot", "build/vanderpool.elf", "--engine", "qemu-tcg")
+    assert hv(*words, "--expect", "Vanderpool", "--expect", "refused: ").returncode == 0
+    assert hv(*words, "--expect", "refused: ", "--expect", "Vanderpool").returncode == 1
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_our_own_image_can_be_booted_by_hand_with_a_module(hv: Hv) -> None:
+    done = hv(
+        *("boot", "build/vanderpool.elf", "--engine", "bochs"),
+        *("--module", "build/guests/hello.bin name=greeter memory=2M", "--mem", "64"),
+    )
+    assert done.returncode == 0
+    assert "greeter| Hello" in done.stdout
+
+
+def test_doctor_names_every_engine_and_how_to_get_it(hv: Hv) -> None:
+    done = hv("doctor", "--json", PATH=str(hv.root))
+    findings = json.loads(done.stdout)
+    assert [engine["name"] for engine in findings["engines"]] == ["qemu-kvm", "bochs", "qemu-tcg"]
+    assert not findings["usable"]
+    assert done.returncode == 8
+    assert all("install" in engine["remedy"] for engine in findings["engines"])
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_doctor_shows_what_each_engine_s_processor_offers(hv: Hv) -> None:
+    done = hv("doctor")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("bochs ")]
+    assert "usable" in line
+    assert " ept, " in done.stdout
+    assert "/dev/kvm" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "place"),
+    [
+        ("/bin/bash", ".local/share/bash-completion/completions/hv"),
+        ("/usr/bin/zsh", ".zfunc/_hv"),
+        ("/usr/bin/fish", ".config/fish/completions/hv.fish"),
+    ],
+)
+def test_completion_is_put_where_the_shell_looks(hv: Hv, shell: str, place: str) -> None:
+    home = {"HOME": str(hv.root), "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""}
+    done = hv("--install-completion", SHELL=shell, **home)
+    assert done.returncode == 0
+    assert "_HV_COMPLETE" in (hv.root / place).read_text()
+
+
+def test_completion_for_an_unknown_shell_is_refused(hv: Hv) -> None:
+    done = hv("--install-completion", SHELL="/bin/tcsh")
+    assert done.returncode == 2
+    assert "'tcsh'" in done.stderr
+
+
+def test_a_scenario_s_name_is_completed(hv: Hv) -> None:
+    done = hv(COMP_WORDS="hv run ept", COMP_CWORD="2", _HV_COMPLETE="bash_complete")
+    assert done.stdout.splitlines() == ["plain,ept-escape"]

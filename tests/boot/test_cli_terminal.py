@@ -1,0 +1,116 @@
+"""``hv`` on a terminal: colours where they are wanted, and a terminal that always comes back."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import termios
+
+import pexpect
+import pytest
+
+from tests.conftest import Hv
+
+
+def on_terminal(hv: Hv, *words: str, **env: str) -> pexpect.spawn:
+    return pexpect.spawn(
+        sys.executable, ["-m", "harness", *words], cwd=str(hv.root), env=hv.env(**env), timeout=30
+    )
+
+
+@pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colours_are_for_terminals_and_no_color_is_respected(
+    hv: Hv, env: dict[str, str], coloured: bool
+) -> None:
+    child = on_terminal(hv, "list", **env)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert b"hello" in child.before
+    assert (b"\x1b[" in child.before) is coloured
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_an_interactive_run_ends_by_its_key_and_gives_the_terminal_back(hv: Hv) -> None:
+    child = on_terminal(hv, "run", "spin", "--engine", "bochs", "--interactive")
+    before = termios.tcgetattr(child.child_fd)
+    child.expect_exact("spin| ")
+    assert not termios.tcgetattr(child.child_fd)[3] & termios.ICANON
+    child.send("\x03")  # in raw mode this is the machine's
+    child.send("\x1d")
+    child.expect(pexpect.EOF)
+    after = termios.tcgetattr(child.child_fd)
+    child.close()
+    assert child.exitstatus == 130
+    assert after == before
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_the_terminal_comes_back_when_the_machine_ends_or_the_harness_is_told_to(hv: Hv) -> None:
+    child = on_terminal(hv, "run", "hello", "--engine", "bochs", "--interactive")
+    before = termios.tcgetattr(child.child_fd)
+    child.expect_exact("passed")
+    child.expect(pexpect.EOF)
+    assert termios.tcgetattr(child.child_fd) == before
+    child.close()
+    assert child.exitstatus == 0
+
+    child = on_terminal(hv, "run", "spin", "--engine", "bochs", "--interactive")
+    child.expect_exact("spin| ")
+    child.kill(15)
+    child.expect(pexpect.EOF)
+    assert termios.tcgetattr(child.child_fd) == before
+    child.close()
+    assert child.exitstatus == 143
+
+
+def test_interactive_without_a_terminal_is_refused(hv: Hv) -> None:
+    done = hv("run", "hello", "--interactive")
+    assert done.returncode == 2
+    assert done.stderr == "hv: --interactive needs a terminal for its input and its output\n"
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_a_machine_waits_for_its_debugger_and_runs_on_when_told(hv: Hv) -> None:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    with hv.start("run", "no-vmx", "--gdb", str(port)) as command:
+        assert command.stdout is not None
+        for line in command.stdout:
+            if f"127.0.0.1:{port}" in line:
+                break
+        with connected(port, command) as gdb:
+            gdb.sendall(b"$?#3f")
+            stopped = b""
+            while b"#" not in stopped:
+                stopped += gdb.recv(4096)
+            assert b"$T05" in stopped
+            gdb.sendall(b"+$c#63")
+            output = command.communicate(timeout=30)[0]
+    assert command.returncode == 0
+    assert "passed  no-vmx on qemu-tcg" in output
+
+
+def connected(port: int, command: subprocess.Popen[str]) -> socket.socket:
+    """A connection to the stub, which comes a moment after the message that announces it."""
+    while command.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=20)
+        except ConnectionRefusedError:
+            continue
+    raise AssertionError("the run ended before its debugger could come")
+
+
+def test_a_port_that_is_taken_is_one_sentence(hv: Hv) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = hv("run", "no-vmx", "--gdb", str(port))
+    assert done.returncode == 2
+    assert f"port {port} is taken" in done.stdout
+
+
+def test_a_debugger_for_an_engine_without_a_stub_is_refused(hv: Hv) -> None:
+    done = hv("run", "hello", "--engine", "bochs", "--gdb")
+    assert done.returncode == 2
+    assert "--gdb is for qemu-kvm and qemu-tcg" in done.stdout

@@ -1,0 +1,141 @@
+"""The pytest plugin, seen from a project that uses it: items, fixtures, options, reports."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from tests.conftest import Hv, installed
+
+HELLO = 'description = "x."\nrequires = ["vmx"]\n[[guest]]\nimage = "hello"\n'
+NEVER = HELLO + '[[expect]]\nconsole = "Goodbye"\n'
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_a_scenario_file_is_a_test_with_properties_in_junit(hv: Hv) -> None:
+    hv.scenario("greets", HELLO + '[[expect]]\nconsole = "Hello"\n')
+    done = hv.pytest("--junit-xml=report.xml", "--engine", "bochs", "scenarios")
+    assert done.returncode == 0, done.stdout
+    (case,) = ET.parse(hv.root / "report.xml").iter("testcase")
+    assert case.get("name") == "greets"
+    properties = {one.get("name"): one.get("value") for one in case.iter("property")}
+    assert properties["engine"] == "bochs"
+    assert properties["verdict"] == "passed"
+    assert str(properties["run_directory"]).startswith(str(hv.root / "build" / "runs"))
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_a_failure_shows_sentence_evidence_and_run_directory_and_no_traceback(hv: Hv) -> None:
+    hv.scenario("waits", NEVER)
+    done = hv.pytest("--engine", "bochs", "scenarios")
+    assert done.returncode == 1
+    assert "failed, where passed was expected (bochs)" in done.stdout
+    assert "Goodbye" in done.stdout
+    assert "hello| Hello" in done.stdout
+    assert "run directory: build/runs/" in done.stdout
+    assert "runner.py" not in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_the_verdict_that_the_file_names_is_the_one_that_passes(hv: Hv) -> None:
+    hv.scenario("good", 'verdict = "failed"\n' + NEVER)
+    hv.scenario("bad", 'verdict = "panic"\n' + HELLO)
+    done = hv.pytest("--engine", "bochs", "scenarios", "-n", "2", "-p", "xdist", "-rA")
+    assert "1 failed, 1 passed" in done.stdout
+    assert "PASSED scenarios/good.toml::good" in done.stdout
+    assert "passed, where panic was expected" in done.stdout
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_what_an_engine_can_not_do_is_skipped_unless_it_is_required(hv: Hv) -> None:
+    hv.scenario("greets", HELLO)
+    skipped = hv.pytest("--engine", "qemu-tcg", "-rs", "scenarios")
+    assert skipped.returncode == 0
+    (reason,) = [line for line in skipped.stdout.splitlines() if line.startswith("SKIPPED")]
+    assert "qemu-tcg" in reason
+    assert "vmx" in reason
+    other = hv.pytest("--engine", "qemu-tcg", "--require", "ept", "scenarios")
+    assert other.returncode == 0
+    required = hv.pytest(
+        "--engine", "qemu-tcg", "--require", "ept", "--require", "vmx", "scenarios"
+    )
+    assert required.returncode == 1
+    assert "--require vmx: " in required.stdout
+
+
+def test_a_broken_scenario_file_is_an_error_with_file_and_line(hv: Hv) -> None:
+    hv.scenario("broken", HELLO + "[[expect]]\nconsole = '('\n")
+    done = hv.pytest("scenarios")
+    assert done.returncode != 0
+    assert "broken.toml:6: `console` is not a regular expression" in done.stdout
+    assert "scenario.py" not in done.stdout
+
+
+def test_other_people_s_files_are_left_alone(hv: Hv) -> None:
+    hv.scenario("theirs", '[tool]\nname = "x"\n')
+    hv.scenario("broken", "= not toml")
+    (hv.root / "elsewhere.toml").write_text(HELLO)
+    (hv.root / "test_mine.py").write_text("def test_mine(): pass\n")
+    done = hv.pytest("--rootdir", hv.root, ".", "--ignore", "tests", "--ignore", "build", "-q")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_a_machine_of_a_test_is_killed_when_the_test_ends_however_it_ends(hv: Hv) -> None:
+    (hv.root / "test_machines.py").write_text(
+        "import signal\n"
+        "import pytest\n"
+        "def too_late(*_):\n"
+        "    raise TimeoutError('the test took too long')\n"
+        "def test_forgets(boot_machine):\n"
+        "    boot_machine(modules=['spin'], engine='bochs').expect('spin')\n"
+        "def test_is_late(boot_machine):\n"
+        "    machine = boot_machine(modules=['spin'], engine='bochs')\n"
+        "    machine.expect('spin')\n"
+        "    signal.signal(signal.SIGALRM, too_late)\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
+        "    machine.wait(timeout=50)\n"
+        "def test_nothing_is_left(boot_machine):\n"
+        "    import pathlib\n"
+        "    tasks = pathlib.Path('/proc/self/task').glob('*/children')\n"
+        "    assert [task.read_text() for task in tasks] == ['']\n"
+    )
+    done = hv.pytest("test_machines.py")
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+    assert "the test took too long" in done.stdout
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_a_pytest_that_ends_without_goodbye_leaves_no_machine(hv: Hv) -> None:
+    (hv.root / "test_exit.py").write_text(
+        "import os\n"
+        "def test_exits(boot_machine):\n"
+        "    boot_machine(modules=['spin'], engine='bochs').expect('spin')\n"
+        "    os._exit(7)\n"
+    )
+    assert hv.pytest("test_exit.py").returncode == 7
+    assert hv.end_of(hv.processes())
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_a_verdict_in_a_python_test_is_shown_with_its_evidence(hv: Hv) -> None:
+    (hv.root / "test_panic.py").write_text(
+        "def test_panics(boot_machine):\n"
+        "    machine = boot_machine(modules=['panic'], requires=['vmx'],\n"
+        "                           command_line='debug=panic')\n"
+        "    machine.wait()\n"
+        "def test_scenario(hv_scenario):\n"
+        "    assert hv_scenario('hello').verdict.word == 'passed'\n"
+    )
+    done = hv.pytest("test_panic.py")
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "panic: the hypervisor panicked: guest panic asked for it" in done.stdout
+
+
+@pytest.mark.skipif(not installed(), reason="the package is not installed, so pytest can't find it")
+def test_the_plugin_is_found_by_its_entry_point(hv: Hv) -> None:
+    done = hv.python("-m", "pytest", "--help")
+    assert "--require=WORD" in done.stdout
