@@ -84,7 +84,8 @@ class Console(SpawnBase):  # type: ignore[misc]  # pexpect ships no types
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
         """Text that has come, waiting up to ``timeout`` seconds; pexpect.EOF, pexpect.TIMEOUT."""
-        deadline = time.monotonic() + (self.timeout if timeout in (None, -1) else float(timeout or 0))
+        wait = self.timeout if timeout is None or timeout == -1 else timeout
+        deadline = time.monotonic() + float(wait)
         while True:
             if self._pending:
                 return self._take()

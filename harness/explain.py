@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from harness.console import printable
@@ -48,22 +49,17 @@ def _near(machine: Machine, pattern: str | None) -> tuple[str, ...]:
     return () if line is None else (f"nearest line: {line}",)
 
 
-def timed_out(
-    machine: Machine, timeout: float, what: str, pattern: str | None = None
-) -> RunEnded:
+def timed_out(machine: Machine, timeout: float, what: str, pattern: str | None = None) -> RunEnded:
     """Neither ``what`` nor anything worse happened in time."""
     limit = machine.limit
-    import time
-
     at_limit = limit is not None and time.monotonic() - machine.started >= limit
     if at_limit:
         sentence = f"the time limit of {limit:g} s passed before {what}."
     else:
         sentence = f"{timeout:g} s passed before {what}."
     facts = {"pattern": pattern} if pattern else {}
-    return RunEnded(
-        Verdict.TIMEOUT, sentence, evidence=_evidence(machine, *_near(machine, pattern)), facts=facts
-    )
+    evidence = _evidence(machine, *_near(machine, pattern))
+    return RunEnded(Verdict.TIMEOUT, sentence, evidence=evidence, facts=facts)
 
 
 def ended_before(machine: Machine, what: str, pattern: str | None = None) -> RunEnded:

@@ -20,7 +20,7 @@ def build_id(path: Path) -> str | None:
     try:
         data = path.read_bytes()
         return _find_build_id(data)
-    except (OSError, struct.error, IndexError):
+    except (OSError, struct.error, IndexError, OverflowError):
         return None
 
 
@@ -45,9 +45,9 @@ def _find_build_id(data: bytes) -> str | None:
         at = ph_table + index * ph_size
         (kind,) = struct.unpack_from("<I", data, at)
         if wide:
-            (offset,), (size,) = struct.unpack_from("<Q", data, at + 8), struct.unpack_from("<Q", data, at + 32)
+            offset, _, _, size = struct.unpack_from("<4Q", data, at + 8)
         else:
-            (offset,), (size,) = struct.unpack_from("<I", data, at + 4), struct.unpack_from("<I", data, at + 16)
+            offset, _, _, size = struct.unpack_from("<4I", data, at + 4)
         if kind == _PT_NOTE and (found := _note(data[offset : offset + size])):
             return found
     return None

@@ -119,7 +119,7 @@ def read(path: Path) -> Kernel:
     else:
         raise bad_usage(f"{path} is not ELF, and its multiboot header has no load addresses.")
     if not any(s.address <= kernel.entry < s.address + s.size for s in kernel.segments):
-        raise bad_usage(f"the entry point of {path}, {kernel.entry:#x}, lies outside what it loads.")
+        raise bad_usage(f"the entry point of {path}, {kernel.entry:#x}, lies outside of it.")
     return kernel
 
 
@@ -129,7 +129,7 @@ def _with_addresses(path: Path, head: bytes, offset: int, file_size: int) -> Ker
     header, load, load_end, bss_end, entry = struct.unpack_from("<5I", head, offset + 12)
     start = offset - (header - load)
     if header < load or start < 0:
-        raise bad_usage(f"the load addresses in the multiboot header of {path} contradict each other.")
+        raise bad_usage(f"the load addresses in the header of {path} contradict each other.")
     size = load_end - load if load_end else file_size - start
     if size <= 0 or start + size > file_size:
         raise bad_usage(f"{path} is shorter than its multiboot header says.")
@@ -143,7 +143,7 @@ def _elf(path: Path, head: bytes, file_size: int) -> Kernel:
         raise bad_usage(f"{path} is not a little-endian ELF file of a known class.")
     kind, machine = struct.unpack_from("<HH", head, 16)
     if machine not in _ELF_MACHINES:
-        raise bad_usage(f"{path} is an ELF file for another processor (machine {machine}), not x86.")
+        raise bad_usage(f"{path} is an ELF file for another processor (machine {machine}).")
     if kind != 2:
         raise bad_usage(f"{path} is an ELF file, but not a linked executable (type {kind}).")
     if wide:
@@ -247,9 +247,7 @@ def memory_map(memory: int) -> list[tuple[int, int, int]]:
     ]
 
 
-def _information(
-    base: int, command_line: str, modules: list[PlacedModule], memory: int
-) -> bytes:
+def _information(base: int, command_line: str, modules: list[PlacedModule], memory: int) -> bytes:
     """The boot information structure (3.3) for ``base``, followed by what it points to."""
     blob = bytearray(128)
 
@@ -280,7 +278,7 @@ def _information(
 
 
 def write_blob(layout: Layout, path: Path, base: int) -> int:
-    """Write all of ``layout`` from physical address ``base`` on as one flat file; its size in bytes.
+    """Write all of ``layout`` as one flat file that starts at physical ``base``; its size in bytes.
 
     File data goes from file to file inside the kernel; what has no data stays a hole.
     """

@@ -14,7 +14,7 @@ MOST_PROBLEMS = 100
 
 @dataclass(frozen=True)
 class Record(Mapping[str, Any]):
-    """One record, as the machine wrote it. ``data`` is the whole object, "seq" and "kind" included."""
+    """One record, as the machine wrote it; ``data`` is the whole object."""
 
     seq: int
     kind: str
@@ -30,7 +30,7 @@ class Record(Mapping[str, Any]):
         return len(self.data)
 
     def matches(self, kind: str, where: Mapping[str, Any]) -> bool:
-        """Is it of ``kind``, with everything in ``where`` (nested objects: at least what is named)?"""
+        """Is it of ``kind``, with all of ``where`` in it (of nested objects, what is named)?"""
         return self.kind == kind and contains(self.data, where)
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ def parse(line: bytes) -> Record:
 
 
 class Records:
-    """Collects records out of a byte stream. What is wrong becomes a problem, never an exception."""
+    """Collects records out of a byte stream. What is wrong is a problem, never an exception."""
 
     def __init__(self) -> None:
         self.all: list[Record] = []

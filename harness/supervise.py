@@ -46,7 +46,7 @@ def spawn(
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     with warnings.catch_warnings():
-        # Newer Pythons warn of a fork beside threads; `in_child` takes no lock and allocates little.
+        # Newer Pythons warn of a fork beside threads; `in_child` takes no lock.
         warnings.simplefilter("ignore", DeprecationWarning)
         return subprocess.Popen(
             list(argv),
@@ -63,7 +63,7 @@ def spawn(
 
 
 def wait(process: subprocess.Popen[Any], timeout: float) -> bool:
-    """Wait up to ``timeout`` seconds for the end of ``process``; whether it has ended (and is reaped)."""
+    """Wait up to ``timeout`` seconds for the end of ``process``; whether it ended and is reaped."""
     if process.poll() is not None:
         return True
     with ProcessEnd(process) as ended:
@@ -76,7 +76,7 @@ def wait(process: subprocess.Popen[Any], timeout: float) -> bool:
 def end(
     process: subprocess.Popen[Any], *, soft: Callable[[], object] | None = None, grace: float = 0.5
 ) -> int:
-    """End ``process`` and reap it: ``soft`` first, where given, and SIGKILL after ``grace`` seconds.
+    """End ``process`` and reap it: first ``soft``, then after ``grace`` seconds SIGKILL.
 
     Returns its exit status. Never raises because the process is gone already.
     """

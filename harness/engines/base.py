@@ -53,7 +53,7 @@ class EndKind(Enum):
 
 @dataclass(frozen=True)
 class End:
-    """The end of a machine: its kind, the code that the image gave (None: none), the engine's words."""
+    """A machine's end: its kind, the code that the image gave (None: none), the engine's words."""
 
     kind: EndKind
     code: int | None = None
@@ -65,7 +65,7 @@ class Unsupported(Exception):
 
 
 class Running(Protocol):
-    """A machine that an engine has started. Not thread-safe; every call has a deadline of its own."""
+    """A machine that an engine has started. Not thread-safe; every call has its own deadline."""
 
     process: Popen[bytes]
     console: socket.socket  # COM1, both ways, raw bytes
@@ -122,7 +122,7 @@ class Engine(Protocol):
         """Is it installed and permitted here? Cheap: starts no machine."""
 
     def launch(self, boot: Boot, directory: Path) -> Running:
-        """Start a machine; its logs and sockets live in ``directory``, which exists and is empty enough.
+        """Start a machine; its logs and files go to ``directory``, which exists.
 
         Raises RunEnded: ENGINE_MISSING (with what to install), ENGINE_DIED (with its last words),
         BAD_USAGE (image or module that can't be loaded).

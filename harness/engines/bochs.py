@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from harness import multiboot, supervise
@@ -53,9 +53,17 @@ _PANIC = re.compile(r"^\d+p\[[^\]]*\] >>PANIC<< (.*)$", re.MULTILINE)
 _NOTABLE = re.compile(r"^\d+[pe]\[([^\]]*)\] (.*)$", re.MULTILINE)
 _RESET = re.compile(r"^\d+i\[SYS   \] bx_pc_system_c::Reset\(", re.MULTILINE)
 
+# What the debugger prints for creg and sreg.
+_CONTROL_REGISTER = re.compile(
+    r"^(CR\d|EFER|XCR0)\s*[=:]\s*(?:page fault laddr=)?0x([0-9a-f]+)", re.MULTILINE
+)
+_SELECTOR = re.compile(r"^(cs|ds|es|ss|fs|gs|tr|ldtr):0x([0-9a-f]+)", re.MULTILINE)
+_TABLE = re.compile(r"^(gdtr|idtr):base=0x([0-9a-f]+), limit=0x([0-9a-f]+)", re.MULTILINE)
+
 
 def classify(log: str, output: str, status: int) -> End:
     """How Bochs ended, from its log, what it printed, and its exit status."""
+    log = log or output  # what goes wrong before the log is opened is printed
     panics: list[str] = _PANIC.findall(log)
     last = panics[-1] if panics else ""
     if re.match(r"Shutdown port: shutdown requested|ACPI control: soft power off", last):
@@ -79,7 +87,8 @@ def classify(log: str, output: str, status: int) -> End:
 def _registers(log: str) -> list[str]:
     """The register dump that follows a panic in the log."""
     after = log[log.rfind(">>PANIC<<") :]
-    return [line for line in re.findall(r"^\d+i\[CPU\d+ *\] (.*)$", after, re.MULTILINE)][:24]
+    found: list[str] = re.findall(r"^\d+i\[CPU\d+ *\] (.*)$", after, re.MULTILINE)
+    return found[:24]
 
 
 def _last_part(path: Path, most: int = 1 << 20) -> str:
@@ -102,13 +111,15 @@ class BochsRunning:
         directory: Path,
         console: socket.socket,
         records: socket.socket,
+        memory_size: int,
     ) -> None:
         self.process = process
         self.argv = argv
         self.console = console
         self.records = records
-        self.idle = lambda: None
+        self.idle: Callable[[], None] = _nothing
         self._directory = directory
+        self._memory_size = memory_size  # bytes
         self._output = bytearray()  # what the debugger printed, since the last prompt
         self._prompt = 1  # number of the prompt that comes next
         self._paused = False
@@ -146,13 +157,14 @@ class BochsRunning:
     # The debugger: `<bochs:N> ` is its prompt; it reads commands while the machine is paused.
 
     def _await_prompt(self, again: float | None = None) -> str:
-        """What came before the next prompt. ``again``: interrupt once more after so many seconds."""
+        """What came before the next prompt. ``again``: seconds until another interrupt."""
         token = b"<bochs:%d> " % self._prompt
         deadline = time.monotonic() + _ANSWER_WITHIN
         with supervise.ProcessEnd(self.process) as ended:
             while (at := self._output.find(token)) < 0:
                 left = deadline - time.monotonic()
                 if left <= 0:
+                    self._end = End(EndKind.DIED, None, "its debugger stopped answering")
                     self.kill()
                     raise RunEnded(
                         Verdict.ENGINE_DIED,
@@ -234,7 +246,7 @@ class BochsRunning:
         return parse_registers(self._command("r", "creg", "sreg"))
 
     @contextlib.contextmanager
-    def _paused_for_a_moment(self):  # type: ignore[no-untyped-def]
+    def _paused_for_a_moment(self) -> Iterator[None]:
         was_paused = self._paused
         self.pause()
         try:
@@ -245,38 +257,39 @@ class BochsRunning:
 
     def read_physical(self, address: int, length: int) -> bytes:
         """Physical memory; quick where paging is off, about 1 MB/s elsewhere."""
-        if length <= 0:
-            return b""
+        self._check_range(address, length)
         with self._paused_for_a_moment():
             if length > 4096 and not self.registers()["cr0"] >> 31:
                 return self._read_linear(address, length)
             data = bytearray()
             while len(data) < length:
                 at = address + len(data)
-                count = min(8192, length - len(data))
-                if not (words := count // 8):
-                    data += _examined(self._command(f"xp /{count}bx {at:#x}"), 1)
-                else:
-                    data += _examined(self._command(f"xp /{words}gx {at:#x}"), 8)
-            if len(data) != length:
-                raise bad_usage(f"{address:#x} is not in the machine's memory.")
+                left = min(8192, length - len(data))
+                unit, letter = (8, "g") if left >= 8 else (1, "b")
+                part = _examined(self._command(f"xp /{left // unit}{letter}x {at:#x}"), unit)
+                if len(part) != left // unit * unit:
+                    raise bad_usage(f"Bochs's debugger can't read memory at {at:#x}.")
+                data += part
             return bytes(data)
+
+    def _check_range(self, address: int, length: int) -> None:
+        if address < 0 or length < 0 or address + length > self._memory_size:
+            raise bad_usage(f"{address:#x} is not in the machine's memory.")
 
     def _read_linear(self, address: int, length: int) -> bytes:
         file = self._directory / "memory.bin"
         self._command(f'writemem "{file.name}" {address:#x} {length}')
         data = file.read_bytes()
         file.unlink()
-        if len(data) != length:
-            raise bad_usage(f"{address:#x} is not in the machine's memory.")
         return data
 
     def write_physical(self, address: int, data: bytes) -> None:
         """Write physical memory, one command a word."""
+        self._check_range(address, len(data))
         with self._paused_for_a_moment():
             at = 0
             while at < len(data):
-                lines = []
+                lines: list[str] = []
                 while at < len(data) and len(lines) < 256:
                     size = 4 if (address + at) % 4 == 0 and len(data) - at >= 4 else 1
                     value = int.from_bytes(data[at : at + size], "little")
@@ -297,6 +310,10 @@ class BochsRunning:
         self.records.close()
 
 
+def _nothing() -> None:
+    pass
+
+
 def _dead(end: End | None) -> RunEnded:
     words = end.words.splitlines() if end is not None else []
     return RunEnded(
@@ -313,11 +330,11 @@ def parse_registers(text: str) -> dict[str, int]:
         found[name] = int(high + low, 16)
     if match := re.search(r"\beflags 0x([0-9a-f]+)", text):
         found["rflags"] = int(match[1], 16)
-    for name, value in re.findall(r"^(CR\d|EFER|XCR0)\s*[=:]\s*(?:page fault laddr=)?0x([0-9a-f]+)", text, re.MULTILINE):
+    for name, value in _CONTROL_REGISTER.findall(text):
         found[name.lower()] = int(value, 16)
-    for name, value in re.findall(r"^(cs|ds|es|ss|fs|gs|tr|ldtr):0x([0-9a-f]+)", text, re.MULTILINE):
+    for name, value in _SELECTOR.findall(text):
         found[name] = int(value, 16)
-    for name, base, limit in re.findall(r"^(gdtr|idtr):base=0x([0-9a-f]+), limit=0x([0-9a-f]+)", text, re.MULTILINE):
+    for name, base, limit in _TABLE.findall(text):
         found[name] = int(base, 16)
         found[f"{name}_limit"] = int(limit, 16)
     return found
@@ -354,7 +371,7 @@ def _is_from(process: subprocess.Popen[bytes], peer: tuple[str, int], port: int)
             wanted = f"socket:[{fields[9]}]"
             for file in files:
                 with contextlib.suppress(OSError):
-                    if os.readlink(file) == wanted:
+                    if str(file.readlink()) == wanted:
                         return True
     return False
 
@@ -385,7 +402,7 @@ class Bochs:
     name = "bochs"
     default_cpu = "corei7_skylake_x"
     control = frozenset({"step", "registers", "memory", "deterministic", "smp"})
-    processes = ("bochs-bin", "bochs")
+    processes: tuple[str, ...] = ("bochs-bin", "bochs")
 
     def __init__(self, *, ips: int = 4_000_000) -> None:
         self.ips = ips  # emulated instructions a second; high values starve the serial lines
@@ -439,10 +456,16 @@ class Bochs:
                     com1=com1.getsockname()[1], com2=com2.getsockname()[1], log=LOG,
                 )
             )  # fmt: skip
-            return self._start(binary, directory, com1, com2)
+            return self._start(binary, directory, model, boot.memory_mib << 20, com1, com2)
 
     def _start(
-        self, binary: Path, directory: Path, com1: socket.socket, com2: socket.socket
+        self,
+        binary: Path,
+        directory: Path,
+        model: str,
+        memory_size: int,
+        com1: socket.socket,
+        com2: socket.socket,
     ) -> BochsRunning:
         argv = (str(binary), "-q", "-f", "bochsrc")
         try:
@@ -461,16 +484,17 @@ class Bochs:
             ) from None
         accepted: list[socket.socket] = []
         try:
-            assert process.stdin is not None
-            with contextlib.suppress(OSError):  # a Bochs that died is noticed just below
-                process.stdin.write(b"c\n")  # it waits in the pipe for the first prompt
             deadline = time.monotonic() + _CONNECTED_WITHIN
             for listener in (com1, com2):
                 connection = _accept(listener, process, deadline)
                 if connection is None:
-                    raise self._stillborn(process, directory)
+                    raise self._stillborn(process, directory, model)
                 accepted.append(connection)
-            return BochsRunning(process, argv, directory, accepted[0], accepted[1])
+            # Only now may it run: one that has ended can't be asked whose connection that was.
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):  # a Bochs that died meanwhile is noticed later
+                process.stdin.write(b"c\n")
+            return BochsRunning(process, argv, directory, accepted[0], accepted[1], memory_size)
         except BaseException:
             supervise.end(process)
             for stream in (process.stdin, process.stdout, *accepted):
@@ -479,7 +503,7 @@ class Bochs:
                         stream.close()
             raise
 
-    def _stillborn(self, process: subprocess.Popen[bytes], directory: Path) -> RunEnded:
+    def _stillborn(self, process: subprocess.Popen[bytes], directory: Path, model: str) -> RunEnded:
         ended = process.poll() is not None
         status = supervise.end(process)
         assert process.stdout is not None
@@ -490,5 +514,6 @@ class Bochs:
                 f"Bochs did not connect its serial ports within {_CONNECTED_WITHIN:g} s.",
                 evidence=tuple(output.splitlines()[-8:]),
             )
-        end = classify(_last_part(directory / LOG), output, status)
-        return _dead(end)
+        if "wrong value for parameter 'model'" in output:
+            return bad_usage(f"Bochs has no CPU model {model!r}; `bochs --help cpu` lists them.")
+        return _dead(classify(_last_part(directory / LOG), output, status))

@@ -58,8 +58,8 @@ def _protected_mode(entry: int, info: int, base: int, blocks: int) -> bytes:
     return b"".join(
         (
             b"\x66\xb8\x10\x00\x8e\xd8\x8e\xc0\x8e\xd0\x8e\xe0\x8e\xe8",  # ds es ss fs gs = 0x10
-            # A second pass is a reset of the machine. RAM isn't what it was: end instead, by Bochs's
-            # shutdown port. CMOS remembers across resets.
+            # A second pass is a reset of the machine. RAM isn't what it was: end instead, by
+            # Bochs's shutdown port. CMOS remembers across resets.
             bytes((0xB0, index, 0xE6, 0x70, 0xE4, 0x71, 0x3C, mark)),  # al = cmos[index]; cmp
             bytes((0x75, 4 + len(shutdown) + 2)),  # jne past the next two lines
             b"\x66\xba\x00\x89" + shutdown,  # mov $0x8900, %dx; "Shutdown"
@@ -70,7 +70,7 @@ def _protected_mode(entry: int, info: int, base: int, blocks: int) -> bytes:
             b"\xb9" + struct.pack("<I", blocks),  # ecx = blocks
             b"\x8b\x06\x81\xc6" + struct.pack("<I", BLOCK),  # 1: mov (%esi), %eax; esi += BLOCK
             b"\x49\x75\xf5",  # dec ecx; jnz 1b
-            # Memory is write-back and cached, as firmware leaves it (IA32_MTRR_DEF_TYPE, CR0.CD/NW).
+            # Memory is write-back and cached, as firmware leaves it: IA32_MTRR_DEF_TYPE, CR0.
             b"\xb9\xff\x02\x00\x00\x31\xd2\xb8\x06\x08\x00\x00\x0f\x30",
             b"\x0f\x20\xc0\x25\xff\xff\xff\x9f\x0f\x22\xc0",
             b"\xb8\x02\xb0\xad\x2b\xbb" + struct.pack("<I", info),  # eax = magic, ebx = info

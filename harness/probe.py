@@ -1,0 +1,86 @@
+"""What a CPU on an engine offers, measured: a tiny image boots once and says it; cached."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness import project
+from harness.engines.base import Boot, Engine
+from harness.image import build_id
+from harness.verdict import RunEnded, Verdict, bad_usage
+
+TIME_LIMIT = 15.0  # seconds; an engine that can't do this boot in time is of no use
+_MEMORY_MIB = 32
+
+
+def report(engine: Engine, cpu: str | None = None) -> dict[str, Any]:
+    """The probe image's record for ``cpu`` (None: the engine's default) on ``engine``.
+
+    From the cache if nothing that matters has changed since. Raises RunEnded: BAD_USAGE if the
+    image isn't built, else whatever stopped the boot.
+    """
+    image = project.probe_image()
+    if not image.exists():
+        raise bad_usage(f"{image} is not built: run `make` first.")
+    cached = project.cache() / f"probe-{engine.name}-{_key(engine, cpu, image)}.json"
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(cached.read_text())
+        if isinstance(known, dict) and isinstance(known.get("features"), list):
+            return known
+    measured = _measure(engine, cpu, image)
+    with contextlib.suppress(OSError):
+        _store(cached, measured)
+    return measured
+
+
+def features(engine: Engine, cpu: str | None = None) -> frozenset[str]:
+    """The features that ``cpu`` has on ``engine``: "vmx", "ept", "svm", ... Raises as `report`."""
+    known = report(engine, cpu)
+    kind = known.get("virtualization")  # "vmx", "svm" or null
+    return frozenset(str(word) for word in (*known["features"], *([kind] if kind else [])))
+
+
+def _key(engine: Engine, cpu: str | None, image: Path) -> str:
+    """Changes with everything that the answer depends on."""
+    find = getattr(engine, "binary", None)
+    binary = find() if find is not None else None
+    parts: list[object] = [engine.name, cpu or engine.default_cpu, build_id(image), binary]
+    if binary is not None:
+        with contextlib.suppress(OSError):
+            status = Path(binary).stat()
+            parts += [status.st_size, status.st_mtime_ns]
+    if "hardware" in engine.control:  # then the host's CPU and kernel answer
+        parts.append(os.uname().release)
+        with contextlib.suppress(OSError):
+            lines = Path("/proc/cpuinfo").read_text().splitlines()
+            parts += [line for line in lines if line.startswith(("model name", "microcode"))][:2]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+
+def _measure(engine: Engine, cpu: str | None, image: Path) -> dict[str, Any]:
+    from harness.machine import Machine
+
+    boot = Boot(image, memory_mib=_MEMORY_MIB, cpu_model=cpu)
+    with tempfile.TemporaryDirectory(prefix="hv-probe-") as directory:
+        with Machine.start(
+            engine, boot, Path(directory), expect_build=build_id(image), limit=TIME_LIMIT
+        ) as machine:
+            record = machine.expect_record("probe", timeout=TIME_LIMIT)
+        found = record.get("features")
+        if not isinstance(found, list):
+            raise RunEnded(Verdict.FAILED, "the probe's record has no list of features.")
+        return dict(record.data)
+
+
+def _store(path: Path, data: dict[str, Any]) -> None:
+    """Write ``data`` so that a reader sees all of it or nothing: tests run side by side."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".new", delete=False) as file:
+        json.dump(data, file)
+    Path(file.name).replace(path)

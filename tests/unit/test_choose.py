@@ -1,0 +1,120 @@
+"""The best engine that will do is chosen, and each better one is passed over with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import choose, probe
+from harness.engines.base import Availability, Boot, Engine, Running
+from harness.verdict import RunEnded, Verdict, bad_usage
+
+Candidates = Callable[[], list[Engine]]
+
+
+class Fake:
+    default_cpu = "plain"
+    processes: tuple[str, ...] = ()
+
+    def __init__(
+        self, name: str, features: set[str] | RunEnded, control: set[str] | None = None,
+        *, missing: bool = False,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.features = features
+        self.control = frozenset(control or ())
+        self.missing = missing
+
+    def availability(self) -> Availability:
+        if self.missing:
+            return Availability(False, f"{self.name} is not installed", f"apt install {self.name}")
+        return Availability(True, self.name)
+
+    def launch(self, boot: Boot, directory: Path) -> Running:
+        raise AssertionError("choosing starts nothing by itself")
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the engines whose CPU was measured."""
+    asked: list[str] = []
+
+    def features(engine: Fake, cpu: str | None = None) -> frozenset[str]:
+        asked.append(engine.name)
+        if isinstance(engine.features, RunEnded):
+            raise engine.features
+        return frozenset(engine.features)
+
+    monkeypatch.setattr(probe, "features", features)
+    return asked
+
+
+def among(*fakes: Fake) -> Candidates:
+    return lambda: list(fakes)
+
+
+FAST = Fake("fast", {"vmx"}, {"qmp", "hardware"}, missing=True)
+SLOW = Fake("slow", {"vmx", "ept"}, {"step"})
+BARE = Fake("bare", {"svm"}, {"qmp"})
+
+
+def test_the_first_that_will_do_is_chosen_and_the_rest_explained(measured: list[str]) -> None:
+    choice = choose.choose(["svm"], candidates=among(FAST, SLOW, BARE))
+    assert choice.engine.name == "bare"
+    assert choice.passed_over == [
+        ("fast", "fast is not installed"),
+        ("slow", "its CPU plain has no svm"),
+    ]
+
+
+def test_control_words_need_no_measurement(measured: list[str]) -> None:
+    assert choose.choose(["qmp"], candidates=among(BARE)).engine.name == "bare"
+    assert choose.choose(candidates=among(SLOW)).engine.name == "slow"
+    assert measured == []
+
+
+def test_hardware_is_tried_even_when_nothing_is_required(measured: list[str]) -> None:
+    broken = Fake("kvm", RunEnded(Verdict.TIMEOUT, "it took too long."), {"hardware"})
+    choice = choose.choose(candidates=among(broken, SLOW))
+    assert measured == ["kvm"]
+    assert choice.passed_over == [("kvm", "a trial boot failed: it took too long")]
+
+
+def test_names_narrow_the_choice(measured: list[str]) -> None:
+    both = among(SLOW, BARE)
+    assert choose.choose(name="bare", candidates=both).engine.name == "bare"
+    assert choose.choose(only=["bare"], candidates=both).engine.name == "bare"
+
+
+def test_no_engine_means_each_ones_reason_and_remedy(measured: list[str]) -> None:
+    with pytest.raises(RunEnded) as caught:
+        choose.choose(["vmx", "svm"], candidates=among(FAST, SLOW, BARE))
+    assert caught.value.verdict is Verdict.ENGINE_MISSING
+    for part in ("offers svm, vmx", "fast: fast is not installed", "slow: its CPU plain has no"):
+        assert part in caught.value.sentence
+    assert caught.value.evidence == ("to get fast: apt install fast",)
+
+
+def test_a_named_engine_that_will_not_do_is_never_replaced(measured: list[str]) -> None:
+    with pytest.raises(RunEnded, match="the engine bare here does not offer vmx") as caught:
+        choose.choose(["vmx"], name="bare", candidates=among(SLOW, BARE))
+    assert caught.value.verdict is Verdict.ENGINE_MISSING
+
+
+def test_an_unknown_name_is_bad_usage() -> None:
+    for arguments in ({"name": "vmware"}, {"only": ["vmware"]}):
+        with pytest.raises(RunEnded, match="no engine 'vmware': it must be auto") as caught:
+            choose.choose(**arguments)
+        assert caught.value.verdict is Verdict.BAD_USAGE
+
+
+def test_a_probe_that_is_not_built_is_the_users_to_fix(measured: list[str]) -> None:
+    unbuilt = Fake("slow", bad_usage("not built: run `make` first."))
+    with pytest.raises(RunEnded, match="run `make` first"):
+        choose.choose(["vmx"], candidates=among(unbuilt))
+
+
+def test_the_real_engines_come_best_first() -> None:
+    assert [engine.name for engine in choose.engines()] == list(choose.NAMES)

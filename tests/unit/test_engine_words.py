@@ -1,0 +1,117 @@
+"""What the engines print is read for what it says: how they ended, and what registers hold."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.engines import bochs, kvm, qemu
+from harness.engines.base import EndKind
+from harness.verdict import RunEnded
+
+RESET = "00000000000i[SYS   ] bx_pc_system_c::Reset(HARDWARE) called\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "kind"),
+    [
+        ("00000000739p[UNMAP ] >>PANIC<< Shutdown port: shutdown requested\n", EndKind.POWER_OFF),
+        ("00000000739p[ACPI  ] >>PANIC<< ACPI control: soft power off\n", EndKind.POWER_OFF),
+        (
+            "00000000739p[CPU0  ] >>PANIC<< exception(): 3rd (13) exception with no resolution\n",
+            EndKind.TRIPLE_FAULT,
+        ),
+        (
+            RESET + "00000000739p[UNMAP ] >>PANIC<< Shutdown port: shutdown requested\n",
+            EndKind.RESET,
+        ),
+        ("00000000739p[MEM0  ] >>PANIC<< out of memory\n", EndKind.DIED),
+        ("", EndKind.DIED),
+        # What a guest can get into the log is no panic of Bochs.
+        ("00000000739i[BIOS  ] Shutdown port: shutdown requested\n", EndKind.DIED),
+        ("00000000739i[BIOS  ] x 1p[UNMAP ] >>PANIC<< Shutdown port: shutdown\n", EndKind.DIED),
+    ],
+)
+def test_bochs_is_classified_by_its_own_log(log: str, kind: EndKind) -> None:
+    assert bochs.classify(RESET + log, "", 1).kind is kind
+
+
+def test_bochs_gives_its_panic_as_its_last_words() -> None:
+    log = (
+        "00000000000e[      ] bochsrc:1: wrong value for parameter 'model'\n"
+        "00000000000p[      ] >>PANIC<< bochsrc:1: cpu directive malformed.\n"
+    )
+    words = bochs.classify("", log, 1).words.splitlines()
+    assert words[0] == "bochsrc:1: cpu directive malformed."
+    assert any("wrong value" in word for word in words)
+    assert bochs.classify("", "", -9).words == "killed by SIGKILL"
+
+
+def test_bochs_registers_are_read_in_both_widths() -> None:
+    text = (
+        "CPU0:\nrax: 00000000_2badb002\nr15: ffffffff_00000001\nrip: 00000000_00100010\n"
+        "eflags 0x00000046: id vip vif ac vm rf nt IOPL=0 of df if tf sf ZF af PF cf\n"
+        "CR0=0x80000031: PG cd nw ac wp NE ET ts em mp PE\n"
+        "CR2=page fault laddr=0x0000000000001234\n"
+        "CR3=0x000000001000\nEFER=0x00000500: ffxsr nxe LMA LME sce\n"
+        "cs:0x0008, dh=0x00af9b00, dl=0x0000ffff, valid=1\n"
+        "gdtr:base=0x00000000ffffff00, limit=0x17\n"
+    )
+    registers = bochs.parse_registers(text)
+    assert registers["rax"] == 0x2BADB002
+    assert registers["r15"] == 0xFFFFFFFF00000001
+    assert registers["rflags"] == 0x46
+    assert registers["cr0"] == 0x80000031
+    assert registers["cr2"] == 0x1234
+    assert registers["efer"] == 0x500
+    assert registers["cs"] == 8
+    assert (registers["gdtr"], registers["gdtr_limit"]) == (0xFFFFFF00, 0x17)
+
+
+def test_qemu_registers_have_the_same_names_in_both_widths() -> None:
+    wide = "RAX=0000000000000001 RBX=0\nRIP=0000000000100010 RFL=00000046 [---Z-P-] CPL=0\n"
+    narrow = "EAX=00000001 EBX=00000000\nEIP=00100010 EFL=00000046 [---Z-P-] CPL=0\n"
+    rest = "CS =0008 00000000 ffffffff 00cf9a00 DPL=0 CS32 [-R-]\nGDT=     ffffffc1 00000027\n"
+    for text in (wide + rest, narrow + rest):
+        registers = qemu.parse_registers(text)
+        assert registers["rax"] == 1
+        assert registers["rip"] == 0x100010
+        assert registers["rflags"] == 0x46
+        assert registers["cs"] == 8
+        assert (registers["gdtr"], registers["gdtr_limit"]) == (0xFFFFFFC1, 0x27)
+
+
+def test_qemus_error_comes_before_its_warnings(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "qemu-system-x86_64: warning: TCG doesn't support that\n"
+        "qemu-system-x86_64: -cpu abacus: no such model\nsee --help\n"
+    )
+    assert qemu.last_words(log)[0] == "qemu-system-x86_64: -cpu abacus: no such model"
+    assert qemu.last_words(tmp_path / "missing") == []
+
+
+def test_firmware_must_be_a_known_one() -> None:
+    with pytest.raises(RunEnded, match="must be qboot or seabios"):
+        qemu.QemuTcg(firmware="coreboot")
+
+
+def test_kvm_is_not_believed_because_its_device_exists(tmp_path: Path) -> None:
+    assert "does not exist" in kvm.nesting(str(tmp_path / "kvm")).reason
+    (tmp_path / "kvm").write_bytes(b"")
+    answer = kvm.nesting(str(tmp_path / "kvm"))
+    assert not answer.usable
+    assert "does not answer as KVM does" in answer.reason
+
+
+def test_kvm_that_may_not_be_opened_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    answer = kvm.nesting("/dev/kvm")
+    assert not answer.usable
+    assert "usermod -aG kvm" in answer.remedy
