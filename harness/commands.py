@@ -28,6 +28,9 @@ _engine = click.option(
     "--engine", type=click.Choice(ENGINES), default="auto", help="Run on this engine."
 )
 _cpu = click.option("--cpu", metavar="MODEL", help="The engine's own name of a CPU model.")
+_interactive = click.option(
+    "--interactive", is_flag=True, help="Type to the machine's console; Ctrl-] ends."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 _run_dir = click.option("--run-dir", type=_PATH, help="Keep what the run leaves in this directory.")
 _timeout = click.option(
@@ -140,7 +143,7 @@ def _show_list(shown: Sequence[Scenario]) -> None:
 @_cpu
 @_timeout
 @click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
-@click.option("--interactive", is_flag=True, help="Type to the machine's console; Ctrl-] ends.")
+@_interactive
 @click.option(
     "--gdb",
     type=click.IntRange(1, 65535),
@@ -174,22 +177,22 @@ def run(
             raise bad_usage(
                 "--interactive and --gdb are for one scenario each, without --json and --dry-run"
             )
-        if interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise bad_usage("--interactive needs a terminal for its input and its output")
         return [scenario.find(name) for name in names]
 
     def planned(chosen: Scenario) -> Job:
         return runner.plan(chosen, engine=engine, cpu=cpu, timeout=timeout, append=append)
 
     def one(chosen: Scenario) -> Outcome:
+        outcome = runner.Outcome(chosen.name, expected=chosen.verdict)
+        endless = timeout is None
         if interactive:
             from harness import interactive as keyboard
 
-            return keyboard.run(lambda: planned(chosen), chosen, run_dir, endless=timeout is None)
+            return keyboard.run(lambda: planned(chosen), outcome, run_dir, endless=endless)
         if gdb:
             from harness import gdb as debugger
 
-            return debugger.run(planned, chosen, run_dir, engine, gdb, endless=timeout is None)
+            return debugger.run(planned, chosen, outcome, run_dir, engine, gdb, endless=endless)
         return runner.run(
             chosen,
             engine=engine,
@@ -234,6 +237,7 @@ def run(
 @click.option("--mem", type=click.IntRange(1), default=128, metavar="MIB", help="Memory in MiB.")
 @_timeout
 @click.option("--expect", multiple=True, metavar="REGEX", help="End when the console shows this.")
+@_interactive
 @_json
 @_run_dir
 def boot(
@@ -246,6 +250,7 @@ def boot(
     mem: int,
     timeout: float | None,
     expect: Sequence[str],
+    interactive: bool,
     as_json: bool,
     run_dir: Path | None,
 ) -> int:
@@ -267,12 +272,21 @@ def boot(
         timeout=timeout if timeout is not None else BOOT_SECONDS,
         expect=tuple(expect),
     )
-    outcome = runner.execute(
-        lambda: anykernel.plan(request),
-        runner.Outcome(image.stem),
-        directory=run_dir,
-        observer=runner.Silent() if as_json else _live(),
-    )
+    outcome = runner.Outcome(image.stem)
+    if interactive:
+        from harness import interactive as keyboard
+
+        if as_json:
+            raise bad_usage("--interactive and --json are for different readers")
+        endless = timeout is None
+        keyboard.run(lambda: anykernel.plan(request), outcome, run_dir, endless=endless)
+    else:
+        runner.execute(
+            lambda: anykernel.plan(request),
+            outcome,
+            directory=run_dir,
+            observer=runner.Silent() if as_json else _live(),
+        )
     return _as_json([outcome]) if as_json else outcome.exit_code
 
 

@@ -25,6 +25,7 @@ ENGINES = ("qemu-kvm", "qemu-tcg")
 def run(
     planned: Callable[[Scenario], Job],
     scenario: Scenario,
+    outcome: Outcome,
     directory: Path | None,
     engine: str,
     port: int,
@@ -37,7 +38,6 @@ def run(
         job = _attached(planned(_restricted(scenario, engine)), port)
         return replace(job, limit=None if endless else job.limit)
 
-    outcome = Outcome(scenario.name, expected=scenario.verdict)
     observer = _Waiting(Screen(sys.stdout), port)
     return execute(attached, outcome, directory=directory, observer=observer)
 

@@ -1,4 +1,4 @@
-"""``hv run --interactive``: the terminal is the machine's console, both ways."""
+"""``--interactive``: the terminal is the machine's console, both ways."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from typing import TYPE_CHECKING, Any
 from harness.report.screen import Screen
 from harness.report.terminal import Live
 from harness.runner import Job, Outcome, execute
+from harness.verdict import bad_usage
 
 if TYPE_CHECKING:
     from harness.engines.base import Boot
     from harness.machine import Machine
-    from harness.scenario import Scenario
 
 LEAVE = b"\x1d"  # Ctrl-], as in telnet
 _MOST = 4096  # bytes taken from the keyboard at once
 
 
 def run(
-    planned: Callable[[], Job], scenario: Scenario, directory: Path | None, *, endless: bool
+    planned: Callable[[], Job], outcome: Outcome, directory: Path | None, *, endless: bool
 ) -> Outcome:
-    """Do a job with the keyboard connected; ``endless`` lifts the scenario's time limit.
+    """Do a job with the keyboard connected; ``endless`` lifts the job's time limit.
 
-    Standard input and output must be a terminal. It is restored on every way out.
+    The terminal is restored on every way out. Raises RunEnded BAD_USAGE where there is none.
     """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise bad_usage("--interactive needs a terminal for its input and its output")
     keyboard = Keyboard(Screen(sys.stdout))
 
     def connected() -> Job:
@@ -39,7 +41,6 @@ def run(
         choice = replace(job.choice, engine=_Connected(job.choice.engine, keyboard))
         return replace(job, choice=choice, limit=None if endless else job.limit)
 
-    outcome = Outcome(scenario.name, expected=scenario.verdict)
     try:
         return execute(connected, outcome, directory=directory, observer=keyboard)
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,29 @@ def test_our_own_image_can_be_booted_by_hand_with_a_module(hv: Hv) -> None:
     )
     assert done.returncode == 0
     assert "greeter| Hello" in done.stdout
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_what_a_kernel_writes_can_not_steer_the_terminal(
+    hv: Hv, kernel: Callable[[str], Path]
+) -> None:
+    done = hv("boot", kernel("hostile"), "--engine", "qemu-tcg")
+    assert done.returncode == 0
+    assert "\\x1b[2J" in done.stdout
+    assert "finished" in done.stdout
+    assert all(character.isprintable() for character in done.stdout.replace("\n", ""))
+
+
+@pytest.mark.usefixtures("qemu_here")
+@pytest.mark.parametrize(
+    ("name", "verdict", "code"), [("triple-fault", "triple-fault", 4), ("spin", "timeout", 6)]
+)
+def test_a_kernel_s_bad_end_has_its_own_exit_code(
+    hv: Hv, kernel: Callable[[str], Path], name: str, verdict: str, code: int
+) -> None:
+    done = hv("boot", kernel(name), "--engine", "qemu-tcg", "--timeout", "1")
+    assert done.returncode == code
+    assert f"{verdict}  {name} on qemu-tcg" in done.stdout
 
 
 def test_doctor_names_every_engine_and_how_to_get_it(hv: Hv) -> None:

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -43,6 +45,21 @@ def test_an_interactive_run_ends_by_its_key_and_gives_the_terminal_back(hv: Hv) 
     child.close()
     assert child.exitstatus == 130
     assert after == before
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_what_is_typed_reaches_the_machine_and_what_it_says_comes_raw(
+    hv: Hv, kernel: Callable[[str], Path]
+) -> None:
+    child = on_terminal(hv, "boot", str(kernel("echo")), "--engine", "qemu-tcg", "--interactive")
+    child.expect_exact("ready")
+    child.send("abc\x1b[A")
+    child.expect_exact("ABC\x1b[A")
+    child.send(".")
+    child.expect_exact("passed")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
 
 
 @pytest.mark.usefixtures("bochs_here")
