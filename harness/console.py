@@ -14,6 +14,7 @@ from pexpect.spawnbase import SpawnBase
 from harness.verdict import Verdict
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_LINE_END = re.compile(r"\r*\n|\r+(?!$|[\r\n])")
 
 SEARCHED = 256 * 1024  # characters kept for matching; older text is in the log
 WAITING = 1 << 20  # bytes kept while nothing reads the console
@@ -169,16 +170,19 @@ class Lines:
     def feed(self, data: bytes) -> None:
         """Take in raw console output."""
         text = self._partial + data.decode("utf-8", "replace")
-        *lines, self._partial = text.split("\n")
+        # Kernels end lines in \r\n, in \n, and in \r; a \r at the very end may be half of one.
+        *lines, self._partial = _LINE_END.split(text)
         if len(self._partial) > LONGEST_LINE:
             lines.append(self._partial)
             self._partial = ""
         for line in lines:
-            line = line[:LONGEST_LINE].rstrip("\r")
-            self.tail.append(printable(line))
-            self._on_line(line)
+            if line:
+                line = line[:LONGEST_LINE]
+                self.tail.append(printable(line))
+                self._on_line(line)
 
     def last(self) -> tuple[str, ...]:
         """The newest lines, safe to print; an unfinished one included."""
-        partial = (printable(self._partial),) if self._partial.strip() else ()
+        unfinished = self._partial.rstrip("\r")
+        partial = (printable(unfinished),) if unfinished.strip() else ()
         return (*self.tail, *partial)

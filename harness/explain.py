@@ -146,18 +146,24 @@ def panicked(machine: Machine, line: str) -> RunEnded:
 def _stack(machine: Machine, record: Record | None) -> tuple[str, ...]:
     if record is None:
         return ()
-    from harness.image import symbols
+    from harness.image import source_line, symbols
 
     raw = record.get("stack")
-    addresses = [record.get("rip"), *(raw if isinstance(raw, list) else [])]
-    table = symbols(machine.boot.image)
-    lines = []
-    for address in addresses[:_STACK_SHOWN]:
-        if not isinstance(address, str):
-            continue
+    image = machine.boot.image
+    table = symbols(image)
+    lines: list[str] = []
+    for address in (record.get("rip"), *(raw if isinstance(raw, list) else ())):
+        if len(lines) == _STACK_SHOWN:
+            break
         try:
-            name = table.symbolize(int(address, 16))
-        except ValueError:
+            number = int(address, 16)
+        except (TypeError, ValueError):
             continue
-        lines.append(f"  {printable(address)[:20]}  {name or '?'}")
+        # The others are return addresses; so is the first, but for an exception's own.
+        exact = not lines and record.get("vector") is not None
+        name = table.symbolize(number) if exact else table.symbolize_return(number)
+        place = source_line(image, number - (not exact)) if name else None
+        line = f"  {number:#x}  {name or '?'}" + (f"  {place}" if place else "")
+        if line not in lines[-1:]:
+            lines.append(line)
     return ("stack:", *lines) if lines else ()

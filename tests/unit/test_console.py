@@ -117,10 +117,10 @@ def test_no_control_character_reaches_a_terminal() -> None:
 def test_lines_are_seen_once_each_and_the_newest_are_kept() -> None:
     seen: list[str] = []
     lines = Lines(seen.append)
-    for piece in (b"one\r\ntw", b"o\nthree"):
+    for piece in (b"one\r", b"\ntw", b"o\nthree\rfour\r\r\n\r\nfive\r"):
         lines.feed(piece)
-    assert seen == ["one", "two"]
-    assert lines.last() == ("one", "two", "three")
+    assert seen == ["one", "two", "three", "four"]
+    assert lines.last() == ("one", "two", "three", "four", "five")
     lines.feed(b"x" * (console.LONGEST_LINE + 1))
-    assert len(seen) == 3
-    assert len(seen[2]) == console.LONGEST_LINE
+    assert len(seen) == 6
+    assert len(seen[5]) == console.LONGEST_LINE
