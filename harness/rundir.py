@@ -107,6 +107,7 @@ def prune(base: Path, keep: int) -> None:
             old.rename(doomed)
         except OSError:
             continue  # another run was faster
+    for doomed in base.glob(f"{_PRUNED}*"):  # also what a killed harness left half done
         shutil.rmtree(doomed, ignore_errors=True)
 
 

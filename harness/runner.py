@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,9 @@ AS_LONG_AS_IT_LIVES = 1e6
 
 ENDING_SECONDS = 2.0
 """How long a machine may take to end by itself once a guest's crash has decided the run."""
+
+LINE_SECONDS = 0.3
+"""How long a line that has what was waited for may take to come to its end."""
 
 
 class Observer(Protocol):
@@ -278,6 +282,7 @@ def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
                 for expectation in job.expectations:
                     _await(machine, expectation)
                 if not job.to_the_end:
+                    _finish_line(machine)
                     return
                 end = machine.wait(timeout=AS_LONG_AS_IT_LIVES)
             except _DecidedError:
@@ -289,6 +294,12 @@ def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
         judge.conclude(machine.problems)
     elif end and end.kind is EndKind.POWER_OFF and end.code:
         raise RunEnded(Verdict.FAILED, f"the machine powered off with code {end.code}")
+
+
+def _finish_line(machine: Machine) -> None:
+    """Let the line that was waited for be completed: people read lines."""
+    with suppress(RunEnded):
+        machine.expect("\n", timeout=LINE_SECONDS)
 
 
 def _await(machine: Machine, expectation: Expectation) -> None:

@@ -79,7 +79,10 @@ def write_verdict(screen: Screen, outcome: Outcome) -> None:
     where = f" on {outcome.engine}" if outcome.engine else ""
     text = f"  {plain(outcome.scenario)}{where} in {outcome.seconds:.2f} s"
     if outcome.expected is not Verdict.PASSED:
-        text += ", as this scenario expects" if outcome.as_expected else ""
+        wanted = "as this scenario expects"
+        text += (
+            f", {wanted if outcome.as_expected else f'where {outcome.expected.word} was wanted'}"
+        )
     colour = "green" if good else ("yellow" if outcome.as_expected else "red")
     screen.line(screen.styled(outcome.verdict.word, fg=colour, bold=True) + text)
     if good:
@@ -91,8 +94,6 @@ def write_verdict(screen: Screen, outcome: Outcome) -> None:
 def explanation(outcome: Outcome) -> list[str]:
     """The sentence, its evidence, and where the rest is; every line safe for a terminal."""
     lines = [plain(outcome.sentence)]
-    if outcome.verdict is Verdict.PASSED and not outcome.as_expected:
-        lines = [f"this scenario expects {outcome.expected.word}"]
     lines += [f"  {plain(line)}" for line in outcome.evidence]
     if outcome.directory:
         lines.append(f"run directory: {shown_path(outcome.directory)} (replay.sh runs it again)")
