@@ -126,7 +126,8 @@ def write_replay(directory: Path, command: Sequence[str], argv: Sequence[str]) -
         f"# Runs again what left {directory.name}; further options go to `hv`.",
         "# The engine itself was started as:",
         *(f"#   {word}" for word in shown),
-        f"cd {shlex.quote(str(root))} || exit",
+        f"export VANDERPOOL_ROOT={shlex.quote(str(root))}",
+        'cd "$VANDERPOOL_ROOT" || exit',
         f'exec {shlex.quote(sys.executable)} -m harness {shlex.join(command)} "$@"',
     ]
     script = directory / "replay.sh"

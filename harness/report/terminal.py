@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _HYPERVISOR = re.compile(r"\[ *\d+\.\d+\] (?:[\w-]+:)?")
 _GUEST = re.compile(r"[\w.-]+\| ")
+_UNDECIDED = re.compile(r"\[[ \d.]*(?:\](?: [\w-]*)?)?|[\w.-]*\|?")
+"""The start of a line that may still turn out to have one of these prefixes."""
 
 
 class Live(Silent):
@@ -26,6 +28,7 @@ class Live(Silent):
         self.raw = raw  # the machine's bytes go to the terminal as they are (interactive)
         self._cleaner = Cleaner()
         self._at_start = True
+        self._held = ""  # the start of a line whose prefix is not known yet
 
     def chosen(self, job: Job) -> None:
         """Say which engine it will be, and why not a better one."""
@@ -42,15 +45,19 @@ class Live(Silent):
     def ended(self, outcome: Outcome) -> None:
         """Say what came of it."""
         if not self.raw:
-            self._show(self._cleaner.close())
+            self._show(self._cleaner.close(), last=True)
         if not self._at_start:
             self.screen.line()
             self._at_start = True
         write_verdict(self.screen, outcome)
 
-    def _show(self, text: str) -> None:
+    def _show(self, text: str, *, last: bool = False) -> None:
         out = []
-        for line in text.splitlines(keepends=True):
+        text, self._held = self._held + text, ""
+        for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+            if self._at_start and self.screen.colours and not last and _UNDECIDED.fullmatch(line):
+                self._held = line
+                continue
             out.append(self._prefixed(line) if self._at_start else line)
             self._at_start = line.endswith("\n")
         if out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,16 @@ def test_prefixes_are_coloured_on_a_terminal_and_the_text_is_the_same(
     monkeypatch.setenv("TERM", "xterm")
     shown = {}
     for stream in (Terminal(), io.StringIO()):
-        Live(Screen(stream)).console(b"[    0.001] vmx: on\r\nhello| Hello\r\nplain\r\n")
+        live = Live(Screen(stream))
+        for byte in b"[    0.001] vmx: on\r\nhello| Hello\r\nplain\r\nend":
+            live.console(bytes([byte]))
+        live.ended(Outcome("x"))
         shown[stream.isatty()] = stream.getvalue()
-    assert "\x1b[" in shown[True]
-    assert shown[False] == "[    0.001] vmx: on\nhello| Hello\nplain\n"
+    bare = "[    0.001] vmx: on\nhello| Hello\nplain\nend\npassed  x in 0.00 s\n"
+    assert shown[False] == bare
+    assert re.sub(r"\x1b\[\d*m", "", shown[True]) == bare
+    for prefix in ("[    0.001] vmx:", "hello| ", "passed"):
+        assert f"m{prefix}\x1b[0m" in shown[True]
 
 
 def verdict(outcome: Outcome) -> list[str]:
