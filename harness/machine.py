@@ -26,6 +26,7 @@ FORBIDDEN: Mapping[str, tuple[str, Verdict]] = {
     "trap": (r"\] trap: ", Verdict.PANIC),
 }
 LONGEST_LOG = 64 << 20  # bytes of console or records kept on disk
+MOST_HITS = 100  # forbidden lines kept; the first one decides anyway
 LONGEST_INPUT = 1 << 20  # bytes waiting to be taken by the machine
 _LAST_WORDS = 1.0  # seconds in which the rest of a panic may still come
 _CHUNK = 1 << 16
@@ -392,14 +393,14 @@ class Machine:
         for record in self._records.feed(data):
             if record.seq == 0 and self._expect_build and record.get("build") != self._expect_build:
                 self._broken = self._broken or explain.stale(self, record, self._expect_build)
-            if record.kind == "panic":
+            if record.kind == "panic" and len(self._hits) < MOST_HITS:
                 self._hits.append(("panic", str(record.get("message", ""))))
             if self._on_record is not None:
                 self._on_record(record)
 
     def _on_line(self, line: str) -> None:
         for name, (pattern, _) in self.forbidden.items():
-            if compile_pattern(pattern).search(line):
+            if len(self._hits) < MOST_HITS and compile_pattern(pattern).search(line):
                 self._hits.append((name, line))
 
     # Control, by the engine

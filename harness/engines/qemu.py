@@ -9,31 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import signal
 import socket
-import subprocess
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from harness import multiboot, supervise
 from harness.engines import kvm
-from harness.engines.base import Availability, Boot, End, EndKind, Unsupported
-from harness.engines.qmp import NEGOTIATE, Channel, NoAnswer, Refused
+from harness.engines.base import Availability, Boot
+from harness.engines.qemu_running import CPU_LOG, LOG, QemuRunning
+from harness.engines.qmp import NEGOTIATE, Channel
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 INSTALL = "apt install qemu-system-x86"
-LOG = "engine.log"
-CPU_LOG = "cpu.log"
 
-_ANSWER_WITHIN = 10.0  # seconds for any QMP command
+_LARGEST_LOG = 1 << 30  # bytes; bounds a log that a guest floods
 _FIRMWARE = ("/usr/share/qemu", "/usr/share/qemu-system", "/usr/local/share/qemu")
-
-# What the monitor prints for `info registers`.
-_SELECTOR = re.compile(r"^(ES|CS|SS|DS|FS|GS|LDT|TR) ?=([0-9a-f]{4})\b", re.MULTILINE)
-_TABLE = re.compile(r"^(GDT|IDT)= +([0-9a-f]+) ([0-9a-f]+)", re.MULTILINE)
 
 
 def _firmware(name: str, binary: Path) -> tuple[str, ...]:
@@ -82,243 +72,6 @@ def command_line(
     if modules:
         arguments += ["-initrd", ",".join(m.replace(",", ",,") for m in modules)]
     return tuple(arguments)
-
-
-class QemuRunning:
-    """One QEMU process, with QMP behind it."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        argv: tuple[str, ...],
-        directory: Path,
-        console: socket.socket,
-        records: socket.socket,
-        channel: Channel,
-        memory: int,
-        memory_size: int,
-        accelerator: str,
-    ) -> None:
-        self.process = process
-        self.argv = argv
-        self.console = console
-        self.records = records
-        self.idle: Callable[[], None] = _nothing
-        self._directory = directory
-        self._channel = channel
-        self._memory = memory  # descriptor of the file that is the machine's RAM
-        self._memory_size = memory_size
-        self._accelerator = accelerator
-        self._end: End | None = None
-        self._killed = False
-        self._resets = 0  # SHUTDOWN events that `reset` has asked for
-
-    def wakeups(self) -> tuple[int, ...]:
-        """QMP's news."""
-        return (self._channel.fileno(),)
-
-    def service(self) -> None:
-        """Events are in the list already; note that they were seen."""
-        self._channel.clear()
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """QMP events so far, oldest first."""
-        return self._channel.events
-
-    def end(self) -> End | None:
-        """How the machine ended: by an event, then the process still holds it; or by its exit."""
-        if self._end is None:
-            self._end = self._end_by_event() or self._end_by_exit()
-        return self._end
-
-    def _end_by_event(self) -> End | None:
-        for event in self.events:
-            data = event.get("data", {})
-            if event["event"] == "GUEST_PANICKED":
-                return End(EndKind.GUEST_PANIC, None, "GUEST_PANICKED")
-            if event["event"] == "SHUTDOWN":
-                reason = str(data.get("reason"))
-                if reason == "guest-reset":
-                    return End(self._reset_kind(), None, reason)
-                if reason == "guest-shutdown":
-                    return End(EndKind.POWER_OFF, None, reason)
-                if reason == "guest-panic":
-                    return End(EndKind.GUEST_PANIC, None, reason)
-        if self._channel.status == "internal-error":
-            return End(EndKind.DIED, None, "\n".join(self._words()) or "KVM internal error")
-        return None
-
-    def _reset_kind(self) -> EndKind:
-        """A triple fault and a reset are the same event; TCG tells them apart in its log."""
-        if self._accelerator != "tcg":
-            return EndKind.TRIPLE_FAULT
-        with contextlib.suppress(OSError), (self._directory / CPU_LOG).open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - (1 << 16)))
-            if b"Triple fault" not in log.read(1 << 16):
-                return EndKind.RESET
-        return EndKind.TRIPLE_FAULT
-
-    def _end_by_exit(self) -> End | None:
-        status = self.process.poll()
-        if status is None:
-            return None
-        if self._killed:
-            return End(EndKind.KILLED)
-        words = self._words()
-        # isa-debug-exit makes the status (code << 1) | 1; QEMU's own failures are 1 with an error.
-        if status > 0 and status & 1 and not (status == 1 and _errors(words)):
-            return End(EndKind.POWER_OFF, status >> 1, f"exit status {status}")
-        if status == 0:
-            return End(EndKind.POWER_OFF, None, "exit status 0")
-        if status < 0:
-            words.insert(0, f"killed by {signal.Signals(-status).name}")
-        return End(EndKind.DIED, None, "\n".join(words) or f"exit status {status}")
-
-    def _words(self) -> list[str]:
-        return last_words(self._directory / LOG)
-
-    # Control
-
-    def qmp(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
-        """Execute a QMP command. BAD_USAGE if QEMU refuses it; killed and ENGINE_DIED if silent."""
-        try:
-            return self._channel.execute(command, arguments or {}, _ANSWER_WITHIN)
-        except Refused as error:
-            raise bad_usage(f"QEMU refused {command}: {error}.") from None
-        except NoAnswer as error:
-            ended = supervise.wait(self.process, 0.2)
-            words = self._words() if ended else []
-            if not ended:
-                self._end = End(EndKind.DIED, None, f"stopped answering: {error}")
-                self.kill()
-            what = "ended by itself" if ended else "stopped answering, and was ended"
-            raise RunEnded(
-                Verdict.ENGINE_DIED,
-                f"QEMU {what}: {error}.",
-                evidence=tuple(words),
-            ) from None
-
-    def monitor(self, command: str, cpu: int = 0) -> str:
-        """What QEMU's human monitor prints for ``command`` with ``cpu`` selected."""
-        arguments = {"command-line": command, "cpu-index": cpu}
-        return str(self.qmp("human-monitor-command", arguments))
-
-    def pause(self) -> None:
-        """Stop every CPU."""
-        self.qmp("stop")
-
-    def resume(self) -> None:
-        """Let every CPU run on."""
-        self.qmp("cont")
-
-    def reset(self) -> None:
-        """Reset, and run on from the firmware."""
-        # The -action that makes a guest's reset visible must stand aside for ours.
-        self.qmp("set-action", {"reboot": "reset"})
-        try:
-            seen = len(self.events)
-            self.qmp("system_reset")
-            while not any(e["event"] == "RESET" for e in self.events[seen:]):
-                self.qmp("query-status")  # a round trip: events come before its answer
-                self.idle()
-        finally:
-            self.qmp("set-action", {"reboot": "shutdown"})
-
-    def nmi(self) -> None:
-        """Send an NMI."""
-        self.qmp("inject-nmi")
-
-    def step(self) -> None:
-        """Not offered over QMP."""
-        raise Unsupported("QEMU steps through its gdbstub only; use bochs")
-
-    def registers(self, cpu: int = 0) -> Mapping[str, int]:
-        """Registers, from the human monitor."""
-        return parse_registers(self.monitor("info registers", cpu))
-
-    def read_physical(self, address: int, length: int) -> bytes:
-        """Physical memory: out of the shared memory file; through QEMU where no RAM is."""
-        if length <= 0:
-            return b""
-        if self._is_ram(address, length):
-            data = bytearray()
-            while len(data) < length:  # one pread gives 2 GiB at most
-                data += os.pread(self._memory, length - len(data), address + len(data))
-            return bytes(data)
-        file = self._directory / "memory.bin"
-        self.qmp("pmemsave", {"val": address, "size": length, "filename": str(file.resolve())})
-        data = bytearray(file.read_bytes())
-        file.unlink()
-        return bytes(data)
-
-    def write_physical(self, address: int, data: bytes) -> None:
-        """Write RAM through the shared file. Code that ran may stay as it was translated."""
-        if not self._is_ram(address, len(data)):
-            raise bad_usage(f"{address:#x} is not in the machine's memory.")
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self._memory, data[done:], address + done)
-
-    def _is_ram(self, address: int, length: int) -> bool:
-        end = address + length
-        low = address >= 0 and end <= 0xA0000  # the display and the firmware lie above
-        return low or (address >= 0x100000 and end <= self._memory_size)
-
-    def kill(self) -> None:
-        """SIGTERM, then SIGKILL; release everything."""
-        if self.process.poll() is None:
-            self._killed = True
-        supervise.end(self.process, soft=self.process.terminate)
-        self.end()
-        self._channel.close()
-        self.console.close()
-        self.records.close()
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
-
-
-def _nothing() -> None:
-    pass
-
-
-def last_words(log: Path) -> list[str]:
-    """The last lines that QEMU wrote to standard error, the most telling one first."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - (1 << 16)))
-            text = file.read(1 << 16).decode("utf-8", "replace")
-    except OSError:
-        return []
-    lines = [line.strip() for line in text.splitlines() if line.strip()][-12:]
-    return [*_errors(lines)[-1:], *(line for line in lines if line not in _errors(lines)[-1:])]
-
-
-def _errors(lines: list[str]) -> list[str]:
-    return [
-        line for line in lines
-        if re.match(r"\S*qemu\S*: ", line) and ": warning: " not in line and ": info: " not in line
-    ]  # fmt: skip
-
-
-def parse_registers(text: str) -> dict[str, int]:
-    """Registers out of the monitor's `info registers`, by lower-case manual name."""
-    found: dict[str, int] = {}
-    for name, value in re.findall(r"\b([A-Z][A-Z0-9]{1,4}) ?=([0-9a-f]{8,16})\b", text):
-        found[name.lower()] = int(value, 16)
-    for name, selector in _SELECTOR.findall(text):
-        found[name.lower()] = int(selector, 16)
-    for name, base, limit in _TABLE.findall(text):
-        found[f"{name.lower()}r"] = int(base, 16)
-        found[f"{name.lower()}r_limit"] = int(limit, 16)
-    for old, new in (("rfl", "rflags"), ("efl", "rflags")):
-        if old in found:
-            found[new] = found.pop(old)
-    for name in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip"):  # 32-bit mode names
-        if f"e{name}" in found:
-            found[f"r{name}"] = found.pop(f"e{name}")
-    return found
 
 
 def _link(directory: Path, word: str, target: Path, taken: dict[str, Path]) -> str:
@@ -439,7 +192,11 @@ class _Qemu:
             (directory / CPU_LOG).unlink(missing_ok=True)
             try:
                 process = supervise.spawn(
-                    argv, files, stderr=log, pass_fds=(com1, com2, qmp, memory)
+                    argv,
+                    files,
+                    stderr=log,
+                    pass_fds=(com1, com2, qmp, memory),
+                    largest_file=memory_size + _LARGEST_LOG,
                 )
             except OSError as error:
                 raise RunEnded(

@@ -11,7 +11,7 @@ import pytest
 
 from harness import choose
 from harness.engines import bochs as bochs_engine
-from harness.engines import qemu as qemu_engine
+from harness.engines import bochs_running, qemu_running
 from harness.engines.base import Boot, EndKind, Engine, Module
 from harness.machine import Machine
 from harness.verdict import RunEnded, Verdict
@@ -63,7 +63,7 @@ def test_an_engine_that_never_connects_is_given_up(
 ) -> None:
     idle = a_program(tmp_path / "idle", f"echo $$ > {tmp_path}/pid\nexec sleep 1000\n")
     monkeypatch.setenv("BOCHS", str(idle))
-    monkeypatch.setattr(bochs_engine, "_CONNECTED_WITHIN", 0.5)
+    monkeypatch.setattr(bochs_engine, "CONNECTED_WITHIN", 0.5)
     with pytest.raises(RunEnded, match="did not connect its serial ports") as caught:
         start_machine(choose.engine("bochs"), "spin")
     assert caught.value.verdict is Verdict.ENGINE_DIED
@@ -99,8 +99,8 @@ def test_an_engine_that_stops_answering_is_killed(
     machine = start_machine(any_engine, "spin")
     machine.expect("spinning")
     machine.pause()
-    monkeypatch.setattr(bochs_engine, "_ANSWER_WITHIN", 0.2)
-    monkeypatch.setattr(qemu_engine, "_ANSWER_WITHIN", 0.2)
+    monkeypatch.setattr(bochs_running, "ANSWER_WITHIN", 0.2)
+    monkeypatch.setattr(qemu_running, "ANSWER_WITHIN", 0.2)
     os.kill(machine.running.process.pid, signal.SIGSTOP)
     with pytest.raises(RunEnded, match="answer") as caught:
         machine.registers()

@@ -28,7 +28,7 @@ def test_console_records_and_power_off_reach_the_harness(
         on_record=seen.append,
         expect_build="00c0ffee",
     )
-    assert machine.expect(r"Good (\w+)")[1] == "morning"
+    assert machine.expect(r"Good (\w+)\r")[1] == "morning"
     assert machine.expect_record("done", status="ok")["code"] == 5
     end = machine.wait()
     assert end.kind is EndKind.POWER_OFF

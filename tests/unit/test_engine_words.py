@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines import bochs, kvm, qemu
+from harness.engines import bochs_words, kvm, qemu, qemu_words
 from harness.engines.base import EndKind
 from harness.verdict import RunEnded
 
@@ -36,7 +36,7 @@ RESET = "00000000000i[SYS   ] bx_pc_system_c::Reset(HARDWARE) called\n"
     ],
 )
 def test_bochs_is_classified_by_its_own_log(log: str, kind: EndKind) -> None:
-    assert bochs.classify(RESET + log, "", 1).kind is kind
+    assert bochs_words.classify(RESET + log, "", 1).kind is kind
 
 
 def test_bochs_gives_its_panic_as_its_last_words() -> None:
@@ -44,10 +44,10 @@ def test_bochs_gives_its_panic_as_its_last_words() -> None:
         "00000000000e[      ] bochsrc:1: wrong value for parameter 'model'\n"
         "00000000000p[      ] >>PANIC<< bochsrc:1: cpu directive malformed.\n"
     )
-    words = bochs.classify("", log, 1).words.splitlines()
+    words = bochs_words.classify("", log, 1).words.splitlines()
     assert words[0] == "bochsrc:1: cpu directive malformed."
     assert any("wrong value" in word for word in words)
-    assert bochs.classify("", "", -9).words == "killed by SIGKILL"
+    assert bochs_words.classify("", "", -9).words == "killed by SIGKILL"
 
 
 def test_bochs_registers_are_read_in_both_widths() -> None:
@@ -60,7 +60,7 @@ def test_bochs_registers_are_read_in_both_widths() -> None:
         "cs:0x0008, dh=0x00af9b00, dl=0x0000ffff, valid=1\n"
         "gdtr:base=0x00000000ffffff00, limit=0x17\n"
     )
-    registers = bochs.parse_registers(text)
+    registers = bochs_words.parse_registers(text)
     assert registers["rax"] == 0x2BADB002
     assert registers["r15"] == 0xFFFFFFFF00000001
     assert registers["rflags"] == 0x46
@@ -76,7 +76,7 @@ def test_qemu_registers_have_the_same_names_in_both_widths() -> None:
     narrow = "EAX=00000001 EBX=00000000\nEIP=00100010 EFL=00000046 [---Z-P-] CPL=0\n"
     rest = "CS =0008 00000000 ffffffff 00cf9a00 DPL=0 CS32 [-R-]\nGDT=     ffffffc1 00000027\n"
     for text in (wide + rest, narrow + rest):
-        registers = qemu.parse_registers(text)
+        registers = qemu_words.parse_registers(text)
         assert registers["rax"] == 1
         assert registers["rip"] == 0x100010
         assert registers["rflags"] == 0x46
@@ -90,8 +90,8 @@ def test_qemus_error_comes_before_its_warnings(tmp_path: Path) -> None:
         "qemu-system-x86_64: warning: TCG doesn't support that\n"
         "qemu-system-x86_64: -cpu abacus: no such model\nsee --help\n"
     )
-    assert qemu.last_words(log)[0] == "qemu-system-x86_64: -cpu abacus: no such model"
-    assert qemu.last_words(tmp_path / "missing") == []
+    assert qemu_words.last_words(log)[0] == "qemu-system-x86_64: -cpu abacus: no such model"
+    assert qemu_words.last_words(tmp_path / "missing") == []
 
 
 def test_firmware_must_be_a_known_one() -> None:

@@ -1,0 +1,233 @@
+"""One running Bochs, controlled through its debugger."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from harness import supervise
+from harness.engines.base import End, EndKind, Unsupported
+from harness.engines.bochs_words import classify, dead, examined, last_part, parse_registers
+from harness.verdict import RunEnded, Verdict, bad_usage
+
+LOG = "engine.log"
+ANSWER_WITHIN = 20.0  # seconds for any command
+
+
+class BochsRunning:
+    """One Bochs process, with its debugger behind it."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        argv: tuple[str, ...],
+        directory: Path,
+        console: socket.socket,
+        records: socket.socket,
+        memory_size: int,
+    ) -> None:
+        self.process = process
+        self.argv = argv
+        self.console = console
+        self.records = records
+        self.idle: Callable[[], None] = _nothing
+        self._directory = directory
+        self._memory_size = memory_size  # bytes
+        self._output = bytearray()  # what the debugger printed, since the last prompt
+        self._prompt = 1  # number of the prompt that comes next
+        self._paused = False
+        self._end: End | None = None
+        self._killed = False
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+
+    def wakeups(self) -> tuple[int, ...]:
+        """The debugger's output."""
+        assert self.process.stdout is not None
+        return (self.process.stdout.fileno(),)
+
+    def service(self) -> None:
+        """Take in what the debugger printed."""
+        assert self.process.stdout is not None
+        with contextlib.suppress(OSError, ValueError):
+            while data := self.process.stdout.read(1 << 16):
+                self._output += data
+                if len(self._output) > 16 << 20:
+                    del self._output[: 8 << 20]
+
+    def end(self) -> End | None:
+        """How Bochs ended, by its own log."""
+        if self._end is None and self.process.poll() is not None:
+            self.service()
+            if self._killed:
+                self._end = End(EndKind.KILLED)
+            else:
+                log = last_part(self._directory / LOG)
+                output = self._output.decode("utf-8", "replace")
+                self._end = classify(log, output, self.process.returncode)
+        return self._end
+
+    # The debugger: `<bochs:N> ` is its prompt; it reads commands while the machine is paused.
+
+    def _await_prompt(self, again: float | None = None) -> str:
+        """What came before the next prompt. ``again``: seconds until another interrupt."""
+        token = b"<bochs:%d> " % self._prompt
+        deadline = time.monotonic() + ANSWER_WITHIN
+        with supervise.ProcessEnd(self.process) as ended:
+            while (at := self._output.find(token)) < 0:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self._end = End(EndKind.DIED, None, "its debugger stopped answering")
+                    self.kill()
+                    raise RunEnded(
+                        Verdict.ENGINE_DIED,
+                        f"Bochs's debugger gave no answer within {ANSWER_WITHIN:g} s.",
+                    )
+                fds = (*self.wakeups(), *self._serial_fds(), ended.fileno())
+                ready = supervise.readable(fds, left if again is None else min(left, again))
+                self.idle()  # a full serial line would block Bochs
+                self.service()
+                if ended.fileno() in ready and token not in self._output:
+                    raise dead(self.end())
+                if not ready and again is not None:
+                    self.process.send_signal(signal.SIGINT)
+        text = self._output[:at].decode("utf-8", "replace")
+        del self._output[: at + len(token)]
+        self._prompt += 1
+        return text
+
+    def _serial_fds(self) -> tuple[int, ...]:
+        return tuple(s.fileno() for s in (self.console, self.records) if s.fileno() >= 0)
+
+    def _write(self, text: str) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(text.encode())
+        except OSError:
+            supervise.wait(self.process, 1)
+            raise dead(self.end()) from None
+
+    def _command(self, *lines: str) -> str:
+        """Give commands to the paused debugger; all that it printed."""
+        self._need_pause()
+        for line in lines:
+            self._write(line + "\n")
+        return "".join(self._await_prompt() for _ in lines)
+
+    def _need_pause(self) -> None:
+        if self.process.poll() is not None:
+            raise dead(self.end())
+        if not self._paused:
+            raise Unsupported("the machine must be paused first")
+
+    def pause(self) -> None:
+        """Stop the machine, in its debugger."""
+        if self._paused:
+            return
+        if self.process.poll() is not None:
+            raise dead(self.end())
+        if self._prompt == 1:
+            # Before the first prompt Bochs has no handler, and the interrupt would end it.
+            self._await_prompt()
+        self.process.send_signal(signal.SIGINT)
+        # It forgets an interrupt that comes just before it starts to run: ask again.
+        self._await_prompt(again=0.1)
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let the machine run on."""
+        if self._paused:
+            self._write("c\n")
+            self._paused = False
+
+    def reset(self) -> None:
+        """Not offered: the debugger has no such command."""
+        raise Unsupported("Bochs can't be reset from outside; start a new machine")
+
+    def nmi(self) -> None:
+        """Not offered: the debugger has no such command."""
+        raise Unsupported("Bochs's debugger can't send an NMI; use a QEMU engine")
+
+    def step(self) -> None:
+        """Execute one instruction."""
+        self._command("s")
+
+    def registers(self, cpu: int = 0) -> Mapping[str, int]:
+        """General, control and segment registers of CPU 0."""
+        if cpu != 0:
+            raise Unsupported("Bochs's debugger gives the registers of CPU 0 only")
+        return parse_registers(self._command("r", "creg", "sreg"))
+
+    @contextlib.contextmanager
+    def _paused_for_a_moment(self) -> Iterator[None]:
+        was_paused = self._paused
+        self.pause()
+        try:
+            yield
+        finally:
+            if not was_paused and self.process.poll() is None:
+                self.resume()
+
+    def read_physical(self, address: int, length: int) -> bytes:
+        """Physical memory; quick where paging is off, about 1 MB/s elsewhere."""
+        self._check_range(address, length)
+        with self._paused_for_a_moment():
+            if length > 4096 and not self.registers()["cr0"] >> 31:
+                return self._read_linear(address, length)
+            data = bytearray()
+            while len(data) < length:
+                at = address + len(data)
+                left = min(8192, length - len(data))
+                unit, letter = (8, "g") if left >= 8 else (1, "b")
+                part = examined(self._command(f"xp /{left // unit}{letter}x {at:#x}"), unit)
+                if len(part) != left // unit * unit:
+                    raise bad_usage(f"Bochs's debugger can't read memory at {at:#x}.")
+                data += part
+            return bytes(data)
+
+    def _check_range(self, address: int, length: int) -> None:
+        if address < 0 or length < 0 or address + length > self._memory_size:
+            raise bad_usage(f"{address:#x} is not in the machine's memory.")
+
+    def _read_linear(self, address: int, length: int) -> bytes:
+        file = self._directory / "memory.bin"
+        self._command(f'writemem "{file.name}" {address:#x} {length}')
+        data = file.read_bytes()
+        file.unlink()
+        return data
+
+    def write_physical(self, address: int, data: bytes) -> None:
+        """Write physical memory, one command a word."""
+        self._check_range(address, len(data))
+        with self._paused_for_a_moment():
+            at = 0
+            while at < len(data):
+                lines: list[str] = []
+                while at < len(data) and len(lines) < 256:
+                    size = 4 if (address + at) % 4 == 0 and len(data) - at >= 4 else 1
+                    value = int.from_bytes(data[at : at + size], "little")
+                    lines.append(f"setpmem {address + at:#x} {size} {value:#x}")
+                    at += size
+                self._command(*lines)
+
+    def kill(self) -> None:
+        """SIGKILL: Bochs ignores the softer ones."""
+        self._killed = self._killed or self.process.poll() is None
+        supervise.end(self.process)
+        self.end()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self.console.close()
+        self.records.close()
+
+
+def _nothing() -> None:
+    pass

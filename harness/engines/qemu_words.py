@@ -1,0 +1,50 @@
+"""What QEMU says: on standard error, and in its human monitor."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+# What the monitor prints for `info registers`.
+_SELECTOR = re.compile(r"^(ES|CS|SS|DS|FS|GS|LDT|TR) ?=([0-9a-f]{4})\b", re.MULTILINE)
+_TABLE = re.compile(r"^(GDT|IDT)= +([0-9a-f]+) ([0-9a-f]+)", re.MULTILINE)
+
+
+def last_words(log: Path) -> list[str]:
+    """The last lines that QEMU wrote to standard error, the most telling one first."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - (1 << 16)))
+            text = file.read(1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return []
+    lines = [line.strip() for line in text.splitlines() if line.strip()][-12:]
+    return [*errors(lines)[-1:], *(line for line in lines if line not in errors(lines)[-1:])]
+
+
+def errors(lines: list[str]) -> list[str]:
+    """Those of ``lines`` that are QEMU's errors, not its warnings."""
+    return [
+        line for line in lines
+        if re.match(r"\S*qemu\S*: ", line) and ": warning: " not in line and ": info: " not in line
+    ]  # fmt: skip
+
+
+def parse_registers(text: str) -> dict[str, int]:
+    """Registers out of the monitor's `info registers`, by lower-case manual name."""
+    found: dict[str, int] = {}
+    for name, value in re.findall(r"\b([A-Z][A-Z0-9]{1,4}) ?=([0-9a-f]{8,16})\b", text):
+        found[name.lower()] = int(value, 16)
+    for name, selector in _SELECTOR.findall(text):
+        found[name.lower()] = int(selector, 16)
+    for name, base, limit in _TABLE.findall(text):
+        found[f"{name.lower()}r"] = int(base, 16)
+        found[f"{name.lower()}r_limit"] = int(limit, 16)
+    for old, new in (("rfl", "rflags"), ("efl", "rflags")):
+        if old in found:
+            found[new] = found.pop(old)
+    for name in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip"):  # 32-bit mode names
+        if f"e{name}" in found:
+            found[f"r{name}"] = found.pop(f"e{name}")
+    return found
