@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import selectors
-import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +14,7 @@ from harness import explain
 from harness.console import Console, Lines, compile_pattern
 from harness.engines.base import Boot, End, EndKind, Engine, Running, Unsupported
 from harness.records import Record, Records
-from harness.supervise import ProcessEnd
+from harness.traffic import Traffic
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 T = TypeVar("T")
@@ -25,29 +23,8 @@ FORBIDDEN: Mapping[str, tuple[str, Verdict]] = {
     "panic": (r"\] panic: ", Verdict.PANIC),
     "trap": (r"\] trap: ", Verdict.PANIC),
 }
-LONGEST_LOG = 64 << 20  # bytes of console or records kept on disk
 MOST_HITS = 100  # forbidden lines kept; the first one decides anyway
-LONGEST_INPUT = 1 << 20  # bytes waiting to be taken by the machine
 _LAST_WORDS = 1.0  # seconds in which the rest of a panic may still come
-_CHUNK = 1 << 16
-
-
-class _Log:
-    """A log file with a bound, so that a flood can't fill the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
-        self._left = LONGEST_LOG
-
-    def write(self, data: bytes) -> None:
-        if self._left > 0:
-            self._file.write(data[: self._left])
-            self._left -= len(data)
-            if self._left <= 0:
-                self._file.write(b"\n[the harness keeps no more of this]\n")
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class Machine:
@@ -75,7 +52,6 @@ class Machine:
         self.directory = directory
         self.running = running
         self.forbidden: dict[str, tuple[str, Verdict]] = dict(FORBIDDEN)
-        self.end: End | None = None
         self.started = time.monotonic()
         self.limit = limit
         self._deadline = float("inf") if limit is None else self.started + limit
@@ -89,20 +65,7 @@ class Machine:
         self._broken: RunEnded | None = None  # found out of turn; the next wait raises it
         self._lines = Lines(self._on_line)
         self.console = Console(self)
-        self._input = bytearray()
-        self._open: set[socket.socket] = {running.console, running.records}
-        self._console_log = _Log(directory / "console.log")
-        self._records_log = _Log(directory / "records.jsonl")
-        self._closed = False
-        self._selector = selectors.DefaultSelector()
-        for sock in self._open:
-            sock.setblocking(False)
-            self._selector.register(sock, selectors.EVENT_READ)
-        self._process_end = ProcessEnd(running.process)
-        self._selector.register(self._process_end, selectors.EVENT_READ)
-        for fd in running.wakeups():
-            self._selector.register(fd, selectors.EVENT_READ, "engine")
-        running.idle = self._drain  # an engine that waits for its own channel lets serial flow
+        self._traffic = Traffic(running, directory, self._take_console, self._take_records)
 
     @classmethod
     def start(
@@ -138,6 +101,11 @@ class Machine:
             raise
 
     # What has come so far
+
+    @property
+    def end(self) -> End | None:
+        """How the machine ended; None while it has not, or no one has looked."""
+        return self._traffic.end
 
     @property
     def records(self) -> list[Record]:
@@ -301,95 +269,22 @@ class Machine:
 
     def write(self, data: bytes) -> None:
         """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
-        if len(self._input) + len(data) > LONGEST_INPUT:
-            raise bad_usage(f"more than {LONGEST_INPUT} bytes wait for the machine to read them.")
-        if self.finished() or self.running.console not in self._open:
-            return
-        self._input += data
-        self._flush()
-
-    def _flush(self) -> None:
-        sock = self.running.console
-        if sock not in self._open:
-            self._input.clear()
-            return
-        try:
-            while self._input:
-                del self._input[: sock.send(self._input[:_CHUNK])]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._input.clear()
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._input else 0)
-        self._selector.modify(sock, wanted)
-
-    # The one event loop
+        self._traffic.write(data)
 
     def pump(self, deadline: float) -> bool:
         """Wait for events until ``deadline`` (monotonic seconds) and take in what came.
 
         False if the deadline passed first, or nothing can come any more.
         """
-        if self._closed:
-            return False
-        left = min(deadline, self._deadline) - time.monotonic()
-        ready = self._selector.select(max(0.0, left) if left != float("inf") else None)
-        for key, mask in ready:
-            if isinstance(key.fileobj, socket.socket):
-                if mask & selectors.EVENT_WRITE:
-                    self._flush()
-                if mask & selectors.EVENT_READ:
-                    self._receive(key.fileobj)
-            elif key.data == "engine":
-                self.running.service()
-        self._notice_end()
-        return bool(ready)
-
-    def _notice_end(self) -> None:
-        if self.end is not None:
-            return
-        end = self.running.end()
-        if end is None:
-            return
-        # What the machine wrote before its end is in the sockets by now: take it in first.
-        self._drain()
-        self.end = end
-        if self.running.process.poll() is not None:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(self._process_end)
-
-    def _drain(self) -> None:
-        """Take in everything that has come on both serial lines, without waiting."""
-        for sock in tuple(self._open):
-            while sock in self._open and self._receive(sock):
-                pass
-
-    def _receive(self, sock: socket.socket) -> bool:
-        try:
-            data = sock.recv(_CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if not data:
-            self._open.discard(sock)
-            self._selector.unregister(sock)
-            return False
-        if sock is self.running.console:
-            self._take_console(data)
-        else:
-            self._take_records(data)
-        return True
+        return self._traffic.pump(min(deadline, self._deadline))
 
     def _take_console(self, data: bytes) -> None:
-        self._console_log.write(data)
         self._lines.feed(data)
         self.console.feed(data)
         if self._on_console is not None:
             self._on_console(data)
 
     def _take_records(self, data: bytes) -> None:
-        self._records_log.write(data)
         for record in self._records.feed(data):
             if record.seq == 0 and self._expect_build and record.get("build") != self._expect_build:
                 self._broken = self._broken or explain.stale(self, record, self._expect_build)
@@ -451,22 +346,7 @@ class Machine:
 
     def kill(self) -> None:
         """End the machine now, take in its last output, release everything. Idempotent."""
-        if self._closed:
-            return
-        try:
-            self.running.service()
-            self._notice_end()
-        except RunEnded:
-            pass
-        finally:
-            self._closed = True
-            self.running.kill()
-            self._selector.close()
-            self._process_end.close()
-            self._console_log.close()
-            self._records_log.close()
-            if self.end is None:
-                self.end = End(EndKind.KILLED)
+        self._traffic.close()
 
     def __enter__(self) -> Machine:
         return self

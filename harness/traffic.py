@@ -1,0 +1,169 @@
+"""The one event loop of a machine: both serial lines, the engine's own channel, its process."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.engines.base import End, EndKind, Running
+from harness.supervise import ProcessEnd
+from harness.verdict import RunEnded, bad_usage
+
+LONGEST_LOG = 64 << 20  # bytes of console or records kept on disk
+LONGEST_INPUT = 1 << 20  # bytes waiting to be taken by the machine
+_CHUNK = 1 << 16
+_CHUNKS = 64  # taken from one line before the other gets its turn
+
+
+class _Log:
+    """A log file with a bound, so that a flood can't fill the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._left = LONGEST_LOG
+
+    def write(self, data: bytes) -> None:
+        if self._left > 0:
+            self._file.write(data[: self._left])
+            self._left -= len(data)
+            if self._left <= 0:
+                self._file.write(b"\n[the harness keeps no more of this]\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Traffic:
+    """Moves bytes between a running machine and whoever looks at them; notices its end.
+
+    ``on_console`` and ``on_records`` get raw bytes as they come; console.log and records.jsonl in
+    ``directory`` keep them.
+    """
+
+    def __init__(
+        self,
+        running: Running,
+        directory: Path,
+        on_console: Callable[[bytes], None],
+        on_records: Callable[[bytes], None],
+    ) -> None:
+        self.end: End | None = None
+        self.closed = False
+        self._running = running
+        self._input = bytearray()
+        self._takers = {running.console: on_console, running.records: on_records}
+        self._logs = {
+            running.console: _Log(directory / "console.log"),
+            running.records: _Log(directory / "records.jsonl"),
+        }
+        self._open = set(self._takers)
+        self._selector = selectors.DefaultSelector()
+        for sock in self._open:
+            sock.setblocking(False)
+            self._selector.register(sock, selectors.EVENT_READ)
+        self._process_end = ProcessEnd(running.process)
+        self._selector.register(self._process_end, selectors.EVENT_READ)
+        for fd in running.wakeups():
+            self._selector.register(fd, selectors.EVENT_READ, "engine")
+        running.idle = self.drain  # an engine that waits for its own channel lets serial flow
+
+    def pump(self, deadline: float) -> bool:
+        """Wait for events until ``deadline`` (monotonic seconds) and take in what came.
+
+        False if the deadline passed first, or nothing can come any more.
+        """
+        if self.closed:
+            return False
+        left = deadline - time.monotonic()
+        ready = self._selector.select(None if left == float("inf") else max(0.0, left))
+        for key, mask in ready:
+            if isinstance(key.fileobj, socket.socket):
+                if mask & selectors.EVENT_WRITE:
+                    self._flush()
+                if mask & selectors.EVENT_READ:
+                    self._receive(key.fileobj)
+            elif key.data == "engine":
+                self._running.service()
+        self._notice_end()
+        return bool(ready)
+
+    def drain(self) -> None:
+        """Take in what has come on both serial lines, without waiting."""
+        for sock in tuple(self._open):
+            for _ in range(_CHUNKS):
+                if sock not in self._open or not self._receive(sock):
+                    break
+
+    def write(self, data: bytes) -> None:
+        """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
+        if len(self._input) + len(data) > LONGEST_INPUT:
+            raise bad_usage(f"more than {LONGEST_INPUT} bytes wait for the machine to read them.")
+        if self.end is None and self._running.console in self._open:
+            self._input += data
+            self._flush()
+
+    def close(self) -> None:
+        """Take in the last output, end the machine, release everything. Idempotent."""
+        if self.closed:
+            return
+        try:
+            self._running.service()
+            self._notice_end()
+        except RunEnded:
+            pass  # the first verdict counts
+        finally:
+            self.closed = True
+            self._running.kill()
+            self._selector.close()
+            self._process_end.close()
+            for log in self._logs.values():
+                log.close()
+            if self.end is None:
+                self.end = self._running.end() or End(EndKind.KILLED)
+
+    def _notice_end(self) -> None:
+        if self.end is not None:
+            return
+        end = self._running.end()
+        if end is None:
+            return
+        # What the machine wrote before its end is in the sockets by now: take it in first.
+        self.drain()
+        self.end = end
+        if self._running.process.poll() is not None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(self._process_end)
+
+    def _flush(self) -> None:
+        sock = self._running.console
+        if sock not in self._open:
+            self._input.clear()
+            return
+        try:
+            while self._input:
+                del self._input[: sock.send(self._input[:_CHUNK])]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._input.clear()
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._input else 0)
+        self._selector.modify(sock, wanted)
+
+    def _receive(self, sock: socket.socket) -> bool:
+        try:
+            data = sock.recv(_CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._open.discard(sock)
+            self._selector.unregister(sock)
+            return False
+        self._logs[sock].write(data)
+        self._takers[sock](data)
+        return True
