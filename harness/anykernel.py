@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import image, project
+from harness import project
 from harness.engines.base import Boot, Module
-from harness.runner import Job
+from harness.runner import Job, require_fresh
 from harness.scenario import Expectation, Scenario
 from harness.verdict import bad_usage
 
@@ -40,7 +40,7 @@ def plan(request: Request) -> Job:
         raise bad_usage(f"there is no kernel {request.image}")
     ours = kernel.resolve() == project.image().resolve()
     if ours:
-        image.require_fresh(kernel)
+        require_fresh(kernel)
     for pattern in request.expect:
         try:
             re.compile(pattern)

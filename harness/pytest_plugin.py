@@ -191,6 +191,7 @@ def boot_machine(
     from harness import image as images
     from harness.engines.base import Boot, Module
     from harness.machine import Machine
+    from harness.runner import require_fresh
 
     option = str(request.config.getoption("--engine"))
 
@@ -215,7 +216,7 @@ def boot_machine(
             name = engine if engine is None or isinstance(engine, str) else engine.name
             only = (name,) if name else ()
             if image is None:
-                images.require_fresh(project.image())
+                require_fresh(project.image())
             try:
                 choice = choose.choose(requires, only, option, cpu)
             except RunEnded as ended:
