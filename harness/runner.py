@@ -174,6 +174,7 @@ def plan(
             command_line=" ".join(filter(None, (scenario.append, append))),
             modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
             memory_mib=scenario.memory,
+            msrs=scenario.msrs,
             cpu_model=model,
         ),
         limit=limit,

@@ -13,6 +13,7 @@ from harness import project
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 SUFFIX = ".toml"
+MOST_MSRS = 64
 ALLOWABLE = ("panic", "trap", "crash", "refused", "vm-refused", "report")
 """What ``allow`` can name: it ends a run by itself unless the scenario wants it."""
 
@@ -63,6 +64,7 @@ class Scenario:
     timeout: float = 10.0  # seconds for the machine as a whole
     memory: int = 128  # MiB
     append: str = ""
+    msrs: tuple[tuple[int, int], ...] = ()  # what firmware writes before the image
     verdict: Verdict = Verdict.PASSED
     forbid: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
@@ -132,7 +134,7 @@ class _Reader:
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "append"),
-            *("verdict", "forbid", "allow", "guest", "expect"),
+            *("msrs", "verdict", "forbid", "allow", "guest", "expect"),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -154,12 +156,30 @@ class _Reader:
             timeout=top.positive("timeout", Scenario.timeout, (int, float), "seconds"),
             memory=int(top.positive("memory", Scenario.memory, (int,), "MiB")),
             append=top.string("append", ""),
+            msrs=self.msrs(top),
             verdict=self.verdict(top),
             forbid=tuple(top.pattern(p, "forbid") for p in top.strings("forbid")),
             allow=top.choices("allow", ALLOWABLE),
             guests=guests,
             expectations=tuple(self.expectation(t) for t in self.tables(data, "expect")),
         )
+
+    def msrs(self, top: _Table) -> tuple[tuple[int, int], ...]:
+        table = top.data.get("msrs", {})
+        if not isinstance(table, dict):
+            raise top.wrong_type("msrs", "a table of numbers", table)
+        if len(table) > MOST_MSRS:
+            raise self.wrong(f"`msrs` can be at most {MOST_MSRS}", top.line("msrs"))
+        return tuple((self.number(top, k, 32), self.number(top, v, 64)) for k, v in table.items())
+
+    def number(self, top: _Table, value: Any, bits: int) -> int:
+        try:
+            number = int(value, 0) if isinstance(value, str) else int(value)
+        except (TypeError, ValueError):
+            number = -1
+        if isinstance(value, bool | float) or not 0 <= number < 1 << bits:
+            raise self.wrong(f"`msrs`: {value!r} is no {bits}-bit number", top.line("msrs"))
+        return number
 
     def guest(self, table: _Table) -> Guest:
         table.only(("image", "name", "options"))

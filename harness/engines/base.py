@@ -29,6 +29,7 @@ class Boot:
     memory_mib: int = 128
     cpus: int = 1
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
+    msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
 
 
 @dataclass(frozen=True)

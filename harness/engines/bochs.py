@@ -52,7 +52,7 @@ class Bochs:
 
     name = "bochs"
     default_cpu = "corei7_skylake_x"
-    control = frozenset({"step", "registers", "memory", "deterministic", "smp"})
+    control = frozenset({"step", "registers", "memory", "deterministic", "smp", "firmware-msrs"})
     processes: tuple[str, ...] = ("bochs-bin", "bochs")
 
     def __init__(self, *, ips: int = 4_000_000) -> None:
@@ -96,7 +96,7 @@ class Bochs:
         (directory / "rom.img").write_bytes(
             rom.build(
                 entry=layout.kernel.entry, info=layout.info_address,
-                base=base, size=size, cpus=boot.cpus,
+                base=base, size=size, cpus=boot.cpus, msrs=boot.msrs,
             )
         )  # fmt: skip
         with (

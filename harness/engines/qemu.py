@@ -132,6 +132,8 @@ class _Qemu:
 
     def launch(self, boot: Boot, directory: Path) -> QemuRunning:
         """Start QEMU on ``boot``; see ``Engine.launch``."""
+        if boot.msrs:
+            raise bad_usage(f"{self.name} can't set MSRs before the image runs; bochs can.")
         layout = multiboot.lay_out(boot)
         available = self.availability()
         binary = self.binary()

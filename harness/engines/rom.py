@@ -8,22 +8,27 @@ the first instruction of the kernel comes a few hundred instructions after power
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 SIZE = 0x10000
+MOST_MSRS = 64
 BLOCK = 128 * 1024  # Bochs allocates RAM in blocks of this size, on first access
 
 _TOP = 1 << 32
 _ACPI = 0xF0000  # where the ROM shows a second time
 _CODE16 = 0xFFFFFE00
-_CODE32 = 0xFFFFFE40
+_CODE32 = 0xFFFFF000
 _GDT = 0xFFFFFF00
 _CMOS_MARK = (0x7F, 0xA5)  # a CMOS byte that nothing else uses, and the value that says "was here"
 
 
-def build(*, entry: int, info: int, base: int, size: int, cpus: int) -> bytes:
+def build(
+    *, entry: int, info: int, base: int, size: int, cpus: int, msrs: Sequence[tuple[int, int]] = ()
+) -> bytes:
     """The ROM for a kernel at ``entry`` with its information at ``info``, both physical.
 
-    ``base`` and ``size`` are those of the one blob that holds everything (bytes).
+    ``base`` and ``size`` are those of the one blob that holds everything (bytes). ``msrs`` are
+    written first, at most `MOST_MSRS`.
     """
     rom = bytearray(SIZE)
 
@@ -36,7 +41,7 @@ def build(*, entry: int, info: int, base: int, size: int, cpus: int) -> bytes:
     put(_GDT, struct.pack("<QQQ", 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF))
     put(_GDT + 24, struct.pack("<HI", 23, _GDT))
     put(_CODE16, _real_mode())
-    put(_CODE32, _protected_mode(entry, info, base, max(1, -(-size // BLOCK))))
+    put(_CODE32, _protected_mode(entry, info, base, max(1, -(-size // BLOCK)), msrs))
     put(_TOP - 16, b"\xe9" + struct.pack("<H", (_CODE16 - (_TOP - 13)) & 0xFFFF))  # jmp _CODE16
     return bytes(rom)
 
@@ -52,7 +57,9 @@ def _real_mode() -> bytes:
     )
 
 
-def _protected_mode(entry: int, info: int, base: int, blocks: int) -> bytes:
+def _protected_mode(
+    entry: int, info: int, base: int, blocks: int, msrs: Sequence[tuple[int, int]]
+) -> bytes:
     index, mark = _CMOS_MARK
     shutdown = b"".join(b"\xb0" + bytes((c,)) + b"\xee" for c in b"Shutdown")  # mov al; outb
     return b"".join(
@@ -73,10 +80,16 @@ def _protected_mode(entry: int, info: int, base: int, blocks: int) -> bytes:
             # Memory is write-back and cached, as firmware leaves it: IA32_MTRR_DEF_TYPE, CR0.
             b"\xb9\xff\x02\x00\x00\x31\xd2\xb8\x06\x08\x00\x00\x0f\x30",
             b"\x0f\x20\xc0\x25\xff\xff\xff\x9f\x0f\x22\xc0",
+            *(_write_msr(number, value) for number, value in msrs),
             b"\xb8\x02\xb0\xad\x2b\xbb" + struct.pack("<I", info),  # eax = magic, ebx = info
             b"\xb9" + struct.pack("<I", entry) + b"\xff\xe1",  # jmp *entry
         )
     )
+
+
+def _write_msr(number: int, value: int) -> bytes:
+    low, high = value & 0xFFFFFFFF, value >> 32
+    return struct.pack("<BIBIBI", 0xB9, number, 0xB8, low, 0xBA, high) + b"\x0f\x30"  # wrmsr
 
 
 def _acpi_tables(cpus: int) -> dict[int, bytes]:

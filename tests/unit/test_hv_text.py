@@ -75,7 +75,7 @@ def test_format_never_writes_past_its_buffer(hv: ctypes.CDLL, size: int) -> None
 
 def words(hv: ctypes.CDLL, text: str) -> list[tuple[int, str, str | None]]:
     at = ctypes.c_char_p(text.encode())
-    found = []
+    found: list[tuple[int, str, str | None]] = []
     while True:
         word = Word()
         result = hv.word_next(ctypes.byref(at), ctypes.byref(word))
