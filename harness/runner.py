@@ -280,6 +280,11 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
             rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
             observer.started(machine)
             _watch(job, machine, judge)
+        except RunEnded as ended:
+            if ended.verdict is Verdict.VM_ENTRY_FAILED:
+                said = (f"{job.choice.engine.name}: {line}" for line in machine.running.remarks())
+                ended.evidence = (*said, *ended.evidence)
+            raise
         finally:
             watching = False
             machine.kill()

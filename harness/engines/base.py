@@ -107,6 +107,9 @@ class Running(Protocol):
     def write_physical(self, address: int, data: bytes) -> None:
         """Write physical memory at ``address``; pauses and resumes by itself if need be."""
 
+    def remarks(self) -> tuple[str, ...]:
+        """What the engine itself says about VM entries that failed, in its own words."""
+
     def kill(self) -> None:
         """End it now, wait for it, release everything. Idempotent; never raises."""
 

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from harness import supervise
 from harness.engines.base import End, EndKind, Unsupported
-from harness.engines.bochs_words import classify, dead, examined, last_part, parse_registers
+from harness.engines.bochs_words import (
+    classify,
+    dead,
+    entry_failures,
+    examined,
+    last_part,
+    parse_registers,
+)
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 LOG = "engine.log"
@@ -215,6 +222,10 @@ class BochsRunning:
                     lines.append(f"setpmem {address + at:#x} {size} {value:#x}")
                     at += size
                 self._command(*lines)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the engine itself says about VM entries that failed, in its own words."""
+        return entry_failures(last_part(self._directory / LOG))[-8:]
 
     def kill(self) -> None:
         """SIGKILL: Bochs ignores the softer ones."""

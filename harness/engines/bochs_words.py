@@ -46,6 +46,11 @@ def classify(log: str, output: str, status: int) -> End:
     return End(EndKind.DIED, None, "\n".join(words))
 
 
+def entry_failures(log: str) -> tuple[str, ...]:
+    """The checks of VM entry that failed: Bochs names each of them in its log."""
+    return tuple(re.findall(r"^\d+e\[[^\]]*\] ((?:VMFAIL|VMENTER FAIL): .*)$", log, re.MULTILINE))
+
+
 def _registers(log: str) -> list[str]:
     """The register dump that follows a panic in the log."""
     after = log[log.rfind(">>PANIC<<") :]

@@ -203,6 +203,10 @@ class QemuRunning:
         low = address >= 0 and end <= 0xA0000  # the display and the firmware lie above
         return low or (address >= 0x100000 and end <= self._memory_size)
 
+    def remarks(self) -> tuple[str, ...]:
+        """What the engine itself says about VM entries that failed, in its own words."""
+        return ()
+
     def kill(self) -> None:
         """SIGTERM, then SIGKILL; release everything."""
         if self.process.poll() is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.engines.base import EndKind
-from harness.pytest_plugin import BootMachine
+from harness.pytest_plugin import BootMachine, RunScenario
 from harness.verdict import RunEnded, Verdict
 
 VMX = ("vmx", "ept")
@@ -68,6 +68,22 @@ def test_a_failed_vm_entry_keeps_its_error_number(
     stop = machine.expect_record("vm-stop", guest="hello", reason="crash")
     assert stop["exits"] == {"entry-failed": 1}
     assert machine.expect_record("done")["status"] == "guest-crashed"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("bad-controls", "VMFAIL: VMCS EXEC CTRL: too may CR3 targets 511"),
+        ("bad-host", "VMFAIL: VMCS invalid host TR selector"),
+        ("bad-guest", "VMENTER FAIL: RFLAGS[1] cleared"),
+    ],
+)
+def test_where_bochs_names_the_failed_check_so_does_the_verdict(
+    hv_scenario: RunScenario, mistake: str, words: str
+) -> None:
+    outcome = hv_scenario("hello", engine="bochs", append=f"debug={mistake}")
+    assert outcome.verdict is Verdict.VM_ENTRY_FAILED
+    assert outcome.evidence[0] == f"bochs: {words}"
 
 
 def test_a_guest_that_is_stopped_leaves_the_next_one_alone(boot_machine: BootMachine) -> None:
