@@ -42,6 +42,13 @@ def test_a_panic_names_the_functions_on_its_stack(boot_machine: BootMachine) -> 
         assert function in evidence
 
 
+def test_a_panic_ends_the_wait_for_a_record_that_comes_after_it(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["panic"], command_line="debug=panic", requires=VMX)
+    with pytest.raises(RunEnded) as ended:
+        machine.expect_record("done")
+    assert ended.value.verdict is Verdict.PANIC
+
+
 def test_a_triple_fault_of_the_hypervisor_is_a_verdict_of_its_own(
     boot_machine: BootMachine,
 ) -> None:
