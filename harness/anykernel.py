@@ -49,7 +49,7 @@ def plan(request: Request) -> Job:
     modules = tuple(_module(text) for text in request.modules)
     choice = choose.choose((), (), request.engine, request.cpu)
     return Job(
-        name=kernel.stem,
+        name=kernel.name.removesuffix(".elf"),
         choice=choice,
         boot=Boot(
             image=kernel,
@@ -79,7 +79,7 @@ def _module(text: str) -> Module:
 
 def _ours(kernel: Path) -> Scenario:
     """Our own image keeps its promises here too: records are judged as in a scenario."""
-    return Scenario(kernel.stem, kernel, "our own image, booted by hand")
+    return Scenario(kernel.name.removesuffix(".elf"), kernel, "our own image, booted by hand")
 
 
 def _replay(
