@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import select
 import subprocess
 import sys
@@ -17,6 +18,15 @@ from harness import choose, project
 
 PACKAGE = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds; only a hang takes so long
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C even where a script's background job was told to ignore it.
+
+    Whether SIGINT is ignored passes on to every process that a test starts, and tests send it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
