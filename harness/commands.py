@@ -133,8 +133,10 @@ def list_scenarios(tag: str | None) -> int:
 def _show_list(shown: Sequence[Scenario]) -> None:
     from harness.report.screen import Screen
 
-    rows = [(one.name, ", ".join(one.tags), one.description) for one in shown]
-    Screen(sys.stdout).table(rows, ("bold", "cyan"))
+    rows = [
+        (one.name, ", ".join(one.tags), " ".join(one.needs()), one.description) for one in shown
+    ]
+    Screen(sys.stdout).table(rows, ("bold", "cyan", "green"))
 
 
 @hv.command()

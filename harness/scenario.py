@@ -71,6 +71,11 @@ class Scenario:
     guests: tuple[Guest, ...] = ()
     expectations: tuple[Expectation, ...] = ()
 
+    def needs(self) -> tuple[str, ...]:
+        """What a host must offer, in words for people: features, an engine, a CPU model."""
+        engine = ("on " + " or ".join(self.engines),) if self.engines else ()
+        return (*self.requires, *engine, *((self.cpu,) if self.cpu else ()))
+
 
 def load(path: Path) -> Scenario:
     """Read one scenario file; RunEnded BAD_USAGE says which file and line are wrong, and how."""

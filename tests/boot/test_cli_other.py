@@ -28,6 +28,12 @@ def test_the_list_has_every_scenario_and_can_be_narrowed(hv: Hv) -> None:
     assert hv("list", "--tag", "demo").stdout.startswith("demo  ")
 
 
+def test_the_list_shows_what_each_scenario_needs(hv: Hv) -> None:
+    needs = {line.split()[0]: line for line in hv("list").stdout.splitlines()}
+    assert "  vmx ept  " in needs["hello"]
+    assert "  on bochs core2_penryn_t9600  " in needs["no-ept"]
+
+
 @pytest.mark.usefixtures("qemu_here")
 def test_any_multiboot_kernel_boots_and_its_power_off_is_a_pass(hv: Hv) -> None:
     done = hv("boot", "build/probe.elf", "--engine", "qemu-tcg", "--json")
