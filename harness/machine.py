@@ -13,15 +13,16 @@ from typing import Any, TypeVar
 from harness import explain
 from harness.console import Console, Lines, compile_pattern
 from harness.engines.base import Boot, End, EndKind, Engine, Running, Unsupported
-from harness.records import Record, Records
+from harness.records import Record, RecordOrder, Records
 from harness.traffic import Traffic
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 T = TypeVar("T")
 
 FORBIDDEN: Mapping[str, tuple[str, Verdict]] = {
-    "panic": (r"\] panic: ", Verdict.PANIC),
-    "trap": (r"\] trap: ", Verdict.PANIC),
+    # Only at a line's start, where no guest's text can stand: that begins with the guest's name.
+    "panic": (r"(?<=\n)\[ *\d+\.\d{6}\] panic: ", Verdict.PANIC),
+    "trap": (r"(?<=\n)\[ *\d+\.\d{6}\] trap: ", Verdict.PANIC),
 }
 MOST_HITS = 100  # forbidden lines kept; the first one decides anyway
 _LAST_WORDS = 1.0  # seconds in which the rest of a panic may still come
@@ -59,7 +60,7 @@ class Machine:
         self._on_record = on_record
         self._expect_build = expect_build
         self._records = Records()
-        self._cursor = 0  # index of the record after the last expected one
+        self._order = RecordOrder()
         self._allowed: list[str] = []
         self._hits: list[tuple[str, str]] = []  # (forbidden name, line) that no wait has raised yet
         self._broken: RunEnded | None = None  # found out of turn; the next wait raises it
@@ -155,13 +156,13 @@ class Machine:
     def expect_record(self, kind: str, timeout: float = 10, **where: Any) -> Record:
         """Wait up to ``timeout`` seconds for the next record of ``kind`` that has all of ``where``.
 
-        Next: after the last record that was expected. Nested objects need only have what is named.
+        Next: see `RecordOrder`. Nested objects in ``where`` need only have what is named.
         """
 
         def found() -> Record | None:
-            for index in range(self._cursor, len(self.records)):
+            for index in range(self._order.start(where.get("guest")), len(self.records)):
                 if self.records[index].matches(kind, where):
-                    self._cursor = index + 1
+                    self._order.took(where.get("guest"), index)
                     return self.records[index]
                 if self.records[index].kind == "panic" and "panic" not in self._allowed:
                     return None  # came first, so it is what this wait ends with
@@ -297,7 +298,9 @@ class Machine:
 
     def _on_line(self, line: str) -> None:
         for name, (pattern, _) in self.forbidden.items():
-            if len(self._hits) < MOST_HITS and compile_pattern(pattern).search(line):
+            compiled = compile_pattern(pattern)
+            found = compiled.search(line) or compiled.search("\n" + line)
+            if found and len(self._hits) < MOST_HITS:
                 self._hits.append((name, line))
 
     # Control, by the engine

@@ -130,3 +130,28 @@ class Records:
         self.problem_count += 1
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(text)
+
+
+class RecordOrder:
+    """Where the search for the next expected record begins.
+
+    Guests run at once, so what is expected of one guest comes in order but has no order with what
+    is expected of another; what names no guest comes after everything expected before it.
+    """
+
+    def __init__(self) -> None:
+        self._all = 0  # index after the last record that was expected of no guest in particular
+        self._guests: dict[object, int] = {}  # likewise, of each guest
+
+    def start(self, guest: object) -> int:
+        """The first index that counts for a record of ``guest`` (None: of none in particular)."""
+        if guest is None:
+            return max(self._all, *self._guests.values(), 0)
+        return max(self._all, self._guests.get(guest, 0))
+
+    def took(self, guest: object, index: int) -> None:
+        """The record at ``index`` was the one that was expected."""
+        if guest is None:
+            self._all = index + 1
+        else:
+            self._guests[guest] = index + 1

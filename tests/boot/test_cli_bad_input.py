@@ -49,7 +49,7 @@ def test_a_list_with_a_broken_file_shows_the_others_and_fails(hv: Hv) -> None:
     (place / "good.toml").write_text(GOOD)
     (place / "bad.toml").write_text("nonsense = 1\n")
     said = complaint(hv, 2, "list")
-    assert "good    x." in said
+    assert "good      x." in said
     assert "bad.toml:1: unknown key 'nonsense'" in said
 
 

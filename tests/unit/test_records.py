@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness import records
-from harness.records import Record, Records, contains
+from harness.records import Record, RecordOrder, Records, contains
 
 
 def line(**data: object) -> bytes:
@@ -99,3 +99,13 @@ def test_true_is_not_one() -> None:
     assert contains({"passed": True}, {"passed": True})
     assert not contains({"passed": 1}, {"passed": True})
     assert not contains({"code": True}, {"code": 1})
+
+
+def test_records_of_one_guest_come_in_order_but_not_those_of_different_guests() -> None:
+    order = RecordOrder()
+    order.took("hello", 7)
+    assert order.start("hello") == 8
+    assert order.start("cpuid") == 0
+    assert order.start(None) == 8
+    order.took(None, 9)
+    assert order.start("cpuid") == order.start("hello") == order.start(None) == 10
