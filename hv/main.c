@@ -1,4 +1,4 @@
-/* The hypervisor from start to end: check the request, turn virtualization on, run each guest. */
+/* The hypervisor from start to end: check the request, turn virtualization on, run the guests. */
 #include "core/boot_info.h"
 #include "core/console.h"
 #include "core/pages.h"
@@ -10,11 +10,14 @@
 #include "core/words.h"
 #include "cpu/identify.h"
 #include "debug.h"
+#include "vm/scheduler.h"
 #include "vm/vm.h"
 
 const struct virt *virt = &vmx;
 
 static struct vm_options vm_options[MAX_MODULES];
+static struct vm vms[MAX_MODULES];
+static unsigned troubled; /* guests that could not start, or had to be stopped */
 
 static void parse_command_line(const char *text) {
     struct word word;
@@ -59,6 +62,11 @@ static void record_boot(void) {
     record_end();
 }
 
+static void vm_ended(struct vm *vm) {
+    troubled += vm->end == VM_ENDED_CRASH;
+    vm_destroy(vm);
+}
+
 noreturn void image_main(void) {
     const char *below = identify_hypervisor_below();
     print("hv", "Vanderpool on %s%s%s, %lu MiB", identify_brand(), below ? " under " : "",
@@ -69,14 +77,13 @@ noreturn void image_main(void) {
     debug_run();
     virt->start();
 
-    static struct vm vm; /* one at a time, each to its end */
-    unsigned stopped = 0;
     for (unsigned i = 0; i < boot_info.module_count; i++) {
-        stopped += !vm_boot(&vm, &vm_options[i], &boot_info.modules[i]);
+        troubled += !vm_create(&vms[i], &vm_options[i], &boot_info.modules[i]);
     }
+    scheduler_run(vms, boot_info.module_count, vm_ended);
 
     virt->stop();
-    print("hv", "guests: %u, stopped for cause: %u", boot_info.module_count, stopped);
-    power_off_with_record(stopped ? "guest-crashed" : "ok",
-                          stopped ? POWER_GUEST_CRASHED : POWER_OK);
+    print("hv", "guests: %u, refused or stopped for cause: %u", boot_info.module_count, troubled);
+    power_off_with_record(troubled ? "guest-crashed" : "ok",
+                          troubled ? POWER_GUEST_CRASHED : POWER_OK);
 }

@@ -27,14 +27,25 @@ enum msr {
     IA32_VMX_TRUE_EXIT_CTLS = 0x48f,
     IA32_VMX_TRUE_ENTRY_CTLS = 0x490,
     IA32_VMX_VMFUNC = 0x491,
+    IA32_MISC_ENABLE = 0x1a0,
+    IA32_BIOS_SIGN_ID = 0x8b,
     IA32_EFER = (int)0xc0000080,
+    IA32_STAR = (int)0xc0000081,
+    IA32_LSTAR = (int)0xc0000082,
+    IA32_CSTAR = (int)0xc0000083,
+    IA32_FMASK = (int)0xc0000084,
     IA32_FS_BASE = (int)0xc0000100,
     IA32_GS_BASE = (int)0xc0000101,
+    IA32_KERNEL_GS_BASE = (int)0xc0000102,
+    IA32_TSC_AUX = (int)0xc0000103,
 };
 
 /* IA32_FEATURE_CONTROL, SDM 3C 24.7 */
 #define FEATURE_CONTROL_LOCK            (1ull << 0)
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX (1ull << 2)
+
+/* The value of IA32_PAT after reset, SDM 3A 12.12.4. */
+#define PAT_AT_RESET 0x0007040600070406ull
 
 static inline uint64_t rdmsr(enum msr msr) {
     uint32_t low, high;

@@ -1,36 +1,92 @@
 /* CPUID as guests see it: the processor's own answer, less what they can't use here. */
 #include "cpu/cpuid.h"
 
+#include <stddef.h>
+
+#include "cpu/control.h"
 #include "vm/handlers.h"
+
+#define ANY 0xffffffff
+#define ALL 0xffffffff
+
+/* The policy, one row a leaf: each register is the processor's AND keep OR set. */
+struct cpuid_rule {
+    uint32_t leaf, subleaf; /* subleaf ANY: every one */
+    struct cpuid keep, set;
+};
 
 enum { LEAF_HYPERVISOR = 0x40000000, LEAF_HYPERVISOR_LAST = 0x400000ff };
 
-/* Leaf 1 ECX: features that need a control, an MSR or an exit handler which does not exist yet. */
-static const uint32_t HIDDEN_1_ECX = CPUID_1_ECX_MONITOR | CPUID_1_ECX_VMX | CPUID_1_ECX_PCID |
-                                     CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE |
-                                     CPUID_1_ECX_XSAVE | CPUID_1_ECX_OSXSAVE | CPUID_1_ECX_AVX;
+/* Features whose control, MSR or exit handler does not exist here are hidden. */
+#define HIDDEN_1_ECX                                                                               \
+    (CPUID_1_ECX_MONITOR | CPUID_1_ECX_VMX | CPUID_1_ECX_SMX | CPUID_1_ECX_EST | CPUID_1_ECX_TM2 | \
+     CPUID_1_ECX_DTES64 | CPUID_1_ECX_DS_CPL | CPUID_1_ECX_PDCM | CPUID_1_ECX_PCID |               \
+     CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE | CPUID_1_ECX_OSXSAVE)
+#define HIDDEN_1_EDX                                                                             \
+    (CPUID_1_EDX_VME | CPUID_1_EDX_MTRR | CPUID_1_EDX_APIC | CPUID_1_EDX_MCE | CPUID_1_EDX_MCA | \
+     CPUID_1_EDX_ACPI | CPUID_1_EDX_DS | CPUID_1_EDX_TM | CPUID_1_EDX_HTT)
+#define SHOWN_7_EBX                                                                  \
+    (CPUID_7_EBX_FSGSBASE | CPUID_7_EBX_BMI1 | CPUID_7_EBX_AVX2 | CPUID_7_EBX_SMEP | \
+     CPUID_7_EBX_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_SMAP | CPUID_7_EBX_ADX)
 
-static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
+static const struct cpuid_rule rules[] = {
+    {1, ANY, {ALL, 0x0000ffff, ~HIDDEN_1_ECX, ~HIDDEN_1_EDX}, {0, 0, CPUID_1_ECX_HYPERVISOR, 0}},
+    {5, ANY, {0, 0, 0, 0}, {0}}, /* MONITOR and MWAIT */
+    {6, ANY, {0, 0, 0, 0}, {0}}, /* thermal and power management */
+    {7, 0, {0, SHOWN_7_EBX, 0, 0}, {0}},
+    {7, ANY, {0, 0, 0, 0}, {0}},
+    {0xa, ANY, {0, 0, 0, 0}, {0}}, /* performance monitoring */
+    {0xb, ANY, {0, 0, 0, 0}, {0}}, /* topology: one processor */
+    {0xf, ANY, {0, 0, 0, 0}, {0}}, /* resource monitoring and allocation */
+    {0x10, ANY, {0, 0, 0, 0}, {0}},
+    {0x12, ANY, {0, 0, 0, 0}, {0}}, /* SGX */
+    {0x14, ANY, {0, 0, 0, 0}, {0}}, /* processor trace */
+    {0x1f, ANY, {0, 0, 0, 0}, {0}},
+    /* The signature "VanderpoolHV", in the order EBX ECX EDX that hypervisors agreed on. */
+    {LEAF_HYPERVISOR, ANY, {0, 0, 0, 0}, {LEAF_HYPERVISOR, 0x646e6156, 0x6f707265, 0x56486c6f}},
+    {0x80000001, ANY, {ALL, ALL, ~CPUID_80000001_ECX_SVM, ALL}, {0}},
+    {0x8000000a, ANY, {0, 0, 0, 0}, {0}}, /* SVM */
+};
+
+static const struct cpuid_rule *find(uint32_t leaf, uint32_t subleaf) {
+    for (unsigned i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (rules[i].leaf == leaf && (rules[i].subleaf == ANY || rules[i].subleaf == subleaf)) {
+            return &rules[i];
+        }
+    }
+    return NULL;
+}
+
+/* Leaf 0DH tells sizes and bits of the XSAVE area: only what guests may set in XCR0. */
+static struct cpuid xsave_leaf(uint32_t subleaf) {
     struct cpuid r = {0, 0, 0, 0};
-    if (leaf == LEAF_HYPERVISOR) {
-        /* The signature "VanderpoolHV", in the order EBX ECX EDX that hypervisors agreed on. */
-        return (struct cpuid){LEAF_HYPERVISOR, 0x646e6156, 0x6f707265, 0x56486c6f};
+    if (!xstate_allowed()) {
+        return r;
+    }
+    if (subleaf == 0) {
+        struct cpuid avx = cpuid(0xd, 2);
+        uint32_t end = xstate_allowed() & XCR0_AVX ? avx.eax + avx.ebx : 576; /* header included */
+        r = (struct cpuid){(uint32_t)xstate_allowed(), end, end, 0};
+    } else if (subleaf == 2 && xstate_allowed() & XCR0_AVX) {
+        r = cpuid(0xd, 2);
+    }
+    return r;
+}
+
+struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
+    if (leaf == 0xd) {
+        return xsave_leaf(subleaf);
     }
     if (leaf > LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_LAST) {
-        return r; /* whatever runs below us is none of the guest's business */
+        return (struct cpuid){0, 0, 0, 0}; /* what runs below us is none of the guest's business */
     }
-    r = cpuid(leaf, subleaf);
-    switch (leaf) {
-    case 1: r.ecx = (r.ecx & ~HIDDEN_1_ECX) | CPUID_1_ECX_HYPERVISOR; break;
-    case 7: /* structured extended features: all of them need CR4 or XCR0 bits, or INVPCID */
-        r = (struct cpuid){0, 0, 0, 0};
-        break;
-    case 0xd: /* XSAVE state: hidden with leaf 1 */ r = (struct cpuid){0, 0, 0, 0}; break;
-    case 0x80000001:
-        r.ecx &= ~CPUID_80000001_ECX_SVM;
-        r.edx &= ~(1u << 27); /* RDTSCP */
-        break;
-    default: break;
+    struct cpuid r = cpuid(leaf, subleaf);
+    const struct cpuid_rule *rule = find(leaf, subleaf);
+    if (rule) {
+        r.eax = (r.eax & rule->keep.eax) | rule->set.eax;
+        r.ebx = (r.ebx & rule->keep.ebx) | rule->set.ebx;
+        r.ecx = (r.ecx & rule->keep.ecx) | rule->set.ecx;
+        r.edx = (r.edx & rule->keep.edx) | rule->set.edx;
     }
     return r;
 }
@@ -38,8 +94,12 @@ static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
 enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
     struct guest_registers *registers = &vcpu->registers;
-    struct cpuid r = guest_cpuid((uint32_t)registers->rax, (uint32_t)registers->rcx);
-    /* In 64-bit mode the upper halves are cleared too (SDM 2A, CPUID). */
+    uint32_t leaf = (uint32_t)registers->rax;
+    struct cpuid r = guest_cpuid(leaf, (uint32_t)registers->rcx);
+    if (leaf == 1 && virt->get(vcpu, VCPU_CR4) & CR4_OSXSAVE) {
+        r.ecx |= CPUID_1_ECX_OSXSAVE; /* mirrors CR4, SDM 2A, CPUID */
+    }
+    /* In 64-bit mode the upper halves are cleared too. */
     registers->rax = r.eax;
     registers->rbx = r.ebx;
     registers->rcx = r.ecx;

@@ -7,34 +7,37 @@
 static const char *const access_names[] = {
     [MEMORY_READ] = "read", [MEMORY_WRITE] = "write", [MEMORY_EXECUTE] = "execute"};
 
-static void record_registers(const struct vcpu *vcpu, const struct vcpu_state *state) {
-    const struct guest_registers *r = &vcpu->registers;
-    const struct {
+static void record_registers(struct vcpu *vcpu) {
+    static const char *const gprs[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    static const struct {
         const char *name;
-        uint64_t value;
-    } registers[] = {
-        {"rax", r->rax},       {"rbx", r->rbx},     {"rcx", r->rcx},
-        {"rdx", r->rdx},       {"rsi", r->rsi},     {"rdi", r->rdi},
-        {"rbp", r->rbp},       {"rsp", state->rsp}, {"r8", r->r8},
-        {"r9", r->r9},         {"r10", r->r10},     {"r11", r->r11},
-        {"r12", r->r12},       {"r13", r->r13},     {"r14", r->r14},
-        {"r15", r->r15},       {"rip", state->rip}, {"rflags", state->rflags},
-        {"cr0", state->cr0},   {"cr3", state->cr3}, {"cr4", state->cr4},
-        {"efer", state->efer},
+        enum vcpu_register which;
+    } others[] = {
+        {"rip", VCPU_RIP}, {"rflags", VCPU_RFLAGS}, {"cr0", VCPU_CR0},
+        {"cr3", VCPU_CR3}, {"cr4", VCPU_CR4},       {"efer", VCPU_EFER},
     };
     record_open("registers");
-    for (unsigned i = 0; i < sizeof registers / sizeof registers[0]; i++) {
-        record_hex(registers[i].name, registers[i].value);
+    for (unsigned i = 0; i < 16; i++) {
+        record_hex(gprs[i], vcpu_gpr(vcpu, i));
+    }
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+        record_hex(others[i].name, virt->get(vcpu, others[i].which));
     }
     record_close();
 }
 
 enum vm_action handle_crash(struct vcpu *vcpu, const struct vm_exit *exit) {
+    struct vm_exit_details details;
+    virt->read_details(vcpu, &details);
+    return crash_because(vcpu, exit, details.reason);
+}
+
+enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, const char *reason) {
     struct vm *vm = vcpu->vm;
     struct vm_exit_details details;
-    struct vcpu_state state;
     virt->read_details(vcpu, &details);
-    virt->read_state(vcpu, &state);
+    uint64_t rip = virt->get(vcpu, VCPU_RIP);
 
     char what[96] = "";
     if (exit->kind == VM_EXIT_MEMORY) {
@@ -45,11 +48,12 @@ enum vm_action handle_crash(struct vcpu *vcpu, const struct vm_exit *exit) {
                exit->io.port);
     }
     guest_console_flush(&vm->console, vm->options.name);
-    print("vm", "%s stopped: %s%s, rip 0x%lx", vm->options.name, details.reason, what, state.rip);
+    print("vm", "%s stopped: %s%s, rip 0x%lx", vm->options.name, reason, what, rip);
 
     record_begin("crash");
     record_text("guest", vm->options.name);
-    record_text("reason", details.reason);
+    record_text("reason", reason);
+    record_text("exit", details.reason);
     record_number(details.is_instruction_error ? "instruction_error" : "exit_reason",
                   details.number);
     record_hex("qualification", details.qualification);
@@ -57,8 +61,8 @@ enum vm_action handle_crash(struct vcpu *vcpu, const struct vm_exit *exit) {
         record_hex("address", exit->memory.address);
         record_text("access", access_names[exit->memory.access]);
     }
-    record_hex("rip", state.rip);
-    record_registers(vcpu, &state);
+    record_hex("rip", rip);
+    record_registers(vcpu);
     record_end();
     vm->end = VM_ENDED_CRASH;
     return VM_LEAVE;

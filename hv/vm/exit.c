@@ -1,11 +1,46 @@
 #include "core/console.h"
+#include "core/panic.h"
 #include "vm/handlers.h"
+#include "vm/scheduler.h"
 
 static enum vm_action handle_hlt(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
-    /* No device here raises an interrupt, so nothing could end this HLT. */
-    vcpu->vm->end = VM_ENDED_HALT;
+    virt->skip_instruction(vcpu);
+    vcpu->state = VCPU_HALTED;
+    vcpu->interrupts_on = virt->get(vcpu, VCPU_RFLAGS) >> 9 & 1;
     return VM_LEAVE;
+}
+
+/* The instruction does nothing that concerns a guest here: INVD and WBINVD, with coherent caches. */
+static enum vm_action handle_no_operation(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)exit;
+    virt->skip_instruction(vcpu);
+    return VM_RESUME;
+}
+
+static enum vm_action handle_undefined(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)exit;
+    events_raise_exception(&vcpu->events, VECTOR_UD, false, 0);
+    return VM_RESUME;
+}
+
+static enum vm_action handle_protected(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)exit;
+    events_raise_exception(&vcpu->events, VECTOR_GP, true, 0);
+    return VM_RESUME;
+}
+
+/* The guest's own exception: it passes through here only so that a guest whose handler raises the
+ * same one again, for ever, can't keep the processor inside one delivery (CVE-2015-5307). */
+static enum vm_action handle_exception(struct vcpu *vcpu, const struct vm_exit *exit) {
+    events_raise_exception(&vcpu->events, (enum exception_vector)exit->exception.vector,
+                           exit->exception.has_error_code, exit->exception.error_code);
+    return VM_RESUME;
+}
+
+static enum vm_action handle_window(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)vcpu, (void)exit;
+    return VM_RESUME; /* the entry delivers what it waited for */
 }
 
 static enum vm_action handle_nmi(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -14,21 +49,58 @@ static enum vm_action handle_nmi(struct vcpu *vcpu, const struct vm_exit *exit) 
     return VM_RESUME;
 }
 
-static enum vm_action (*const handlers[VM_EXIT_KINDS])(struct vcpu *, const struct vm_exit *) = {
-    [VM_EXIT_CPUID] = handle_cpuid,
-    [VM_EXIT_HLT] = handle_hlt,
-    [VM_EXIT_HYPERCALL] = handle_hypercall,
-    [VM_EXIT_IO] = handle_io,
-    [VM_EXIT_MSR_READ] = handle_msr,
-    [VM_EXIT_MSR_WRITE] = handle_msr,
-    [VM_EXIT_MEMORY] = handle_crash,
-    [VM_EXIT_TRIPLE_FAULT] = handle_crash,
-    [VM_EXIT_NMI] = handle_nmi,
-    [VM_EXIT_ENTRY_FAILED] = handle_crash,
-    [VM_EXIT_OTHER] = handle_crash,
+static enum vm_action handle_timer(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)exit;
+    return scheduler_timer(vcpu) ? VM_LEAVE : VM_RESUME;
+}
+
+/* No device of the hypervisor's own raises interrupts, and RFLAGS.IF is 0 outside of guests. */
+static enum vm_action handle_interrupt(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)vcpu, (void)exit;
+    return VM_RESUME;
+}
+
+static enum vm_action handle_impossible(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)exit;
+    return crash_because(vcpu, exit, "an exit that no control asked for");
+}
+
+static const struct {
+    const char *name;
+    enum vm_action (*handle)(struct vcpu *, const struct vm_exit *);
+} kinds[VM_EXIT_KINDS] = {
+    [VM_EXIT_CPUID] = {"cpuid", handle_cpuid},
+    [VM_EXIT_HLT] = {"hlt", handle_hlt},
+    [VM_EXIT_HYPERCALL] = {"hypercall", handle_hypercall},
+    [VM_EXIT_IO] = {"io", handle_io},
+    [VM_EXIT_MSR_READ] = {"msr-read", handle_msr},
+    [VM_EXIT_MSR_WRITE] = {"msr-write", handle_msr},
+    [VM_EXIT_CONTROL_REGISTER] = {"control-register", handle_control_register},
+    [VM_EXIT_XSETBV] = {"xsetbv", handle_xsetbv},
+    [VM_EXIT_MEMORY] = {"memory", handle_memory},
+    [VM_EXIT_EXCEPTION] = {"exception", handle_exception},
+    [VM_EXIT_NO_OPERATION] = {"no-operation", handle_no_operation},
+    [VM_EXIT_UNDEFINED] = {"undefined", handle_undefined},
+    [VM_EXIT_PROTECTED] = {"protected", handle_protected},
+    [VM_EXIT_TIMER] = {"timer", handle_timer},
+    [VM_EXIT_WINDOW] = {"window", handle_window},
+    [VM_EXIT_INTERRUPT] = {"interrupt", handle_interrupt},
+    [VM_EXIT_NMI] = {"nmi", handle_nmi},
+    [VM_EXIT_TRIPLE_FAULT] = {"triple-fault", handle_crash},
+    [VM_EXIT_UNSUPPORTED] = {"unsupported", handle_crash},
+    [VM_EXIT_IMPOSSIBLE] = {"impossible", handle_impossible},
+    [VM_EXIT_ENTRY_FAILED] = {"entry-failed", handle_crash},
 };
+
+const char *vm_exit_kind_name(enum vm_exit_kind kind) {
+    return kinds[kind].name;
+}
 
 enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit) {
     vcpu->vm->exits[exit->kind]++;
-    return handlers[exit->kind](vcpu, exit);
+    enum vm_action action = kinds[exit->kind].handle(vcpu, exit);
+    if (vcpu->events.triple_fault) {
+        return crash_because(vcpu, exit, "Triple fault");
+    }
+    return action;
 }

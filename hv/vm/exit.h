@@ -14,15 +14,27 @@ enum vm_exit_kind {
     VM_EXIT_IO,
     VM_EXIT_MSR_READ,
     VM_EXIT_MSR_WRITE,
-    VM_EXIT_MEMORY, /* a guest-physical address without the mapping that the access needs */
-    VM_EXIT_TRIPLE_FAULT,
+    VM_EXIT_CONTROL_REGISTER,
+    VM_EXIT_XSETBV,
+    VM_EXIT_MEMORY,       /* a guest-physical address without the mapping that the access needs */
+    VM_EXIT_EXCEPTION,    /* one that is watched so that its delivery can't go on for ever */
+    VM_EXIT_NO_OPERATION, /* an instruction without effect here: it is skipped */
+    VM_EXIT_UNDEFINED,    /* an instruction that this guest's processor does not have: #UD */
+    VM_EXIT_PROTECTED,    /* one that it may not execute: #GP(0) */
+    VM_EXIT_TIMER,        /* the time slice, or something that a guest waits for */
+    VM_EXIT_WINDOW,       /* an event that was held back can be delivered now */
+    VM_EXIT_INTERRUPT,    /* for the hypervisor, not the guest */
     VM_EXIT_NMI,          /* for the hypervisor, not the guest */
+    VM_EXIT_TRIPLE_FAULT,
+    VM_EXIT_UNSUPPORTED,  /* something that guests can't do here: the guest is stopped */
+    VM_EXIT_IMPOSSIBLE,   /* needs a control that is never set: a bug of ours or of the processor */
     VM_EXIT_ENTRY_FAILED, /* the guest did not run at all */
-    VM_EXIT_OTHER,
     VM_EXIT_KINDS
 };
 
 enum memory_access { MEMORY_READ, MEMORY_WRITE, MEMORY_EXECUTE };
+
+enum control_operation { CONTROL_MOV_TO, CONTROL_MOV_FROM, CONTROL_CLTS, CONTROL_LMSW };
 
 struct vm_exit {
     enum vm_exit_kind kind;
@@ -35,7 +47,19 @@ struct vm_exit {
         struct {
             uint64_t address; /* guest-physical */
             enum memory_access access;
+            bool walking; /* the processor was reading the guest's page tables */
         } memory;
+        struct {
+            uint8_t number; /* 0, 3, 4 or 8 */
+            enum control_operation operation;
+            uint8_t gpr;     /* in encoding order, RAX 0 to R15 15; for the two MOVs */
+            uint16_t source; /* LMSW's operand */
+        } control;
+        struct {
+            uint8_t vector;
+            bool has_error_code;
+            uint32_t error_code;
+        } exception;
     };
 };
 

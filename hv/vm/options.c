@@ -1,4 +1,4 @@
-/* A module's string: `hello.bin name=hello memory=4M`. */
+/* A module's string: `hello.bin name=hello memory=4M mode=long`. */
 #include "core/pages.h"
 #include "core/refuse.h"
 #include "core/string.h"
@@ -36,6 +36,18 @@ static void set_memory(struct vm_options *options, const char *value) {
     options->memory = bytes;
 }
 
+static void set_mode(struct vm_options *options, const char *value) {
+    static const char *const modes[] = {
+        [VCPU_REAL] = "real", [VCPU_PROTECTED] = "protected", [VCPU_LONG] = "long"};
+    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (text_equal(value, modes[i])) {
+            options->mode = (enum vcpu_mode)i;
+            return;
+        }
+    }
+    refuse("bad-option", "%s: mode=%s is none of real, protected, long", options->name, value);
+}
+
 /* The file's name without its folders and its last suffix: what a guest is called by default. */
 static void default_name(const char *string, const char *arguments, char *to) {
     const char *start = string, *end = arguments;
@@ -62,7 +74,7 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
     const char *text = boot_arguments(module->string);
     char stem[VM_NAME_SIZE];
     default_name(module->string, text, stem);
-    *options = (struct vm_options){.memory = DEFAULT_MEMORY};
+    *options = (struct vm_options){.memory = DEFAULT_MEMORY, .mode = VCPU_LONG};
     text_copy(options->name, sizeof options->name, stem);
 
     struct word word;
@@ -76,8 +88,10 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
             set_name(options, word.value);
         } else if (text_equal(word.key, "memory")) {
             set_memory(options, word.value);
+        } else if (text_equal(word.key, "mode")) {
+            set_mode(options, word.value);
         } else {
-            refuse("bad-option", "guest %s: unknown word %s%s%s (known: name, memory)",
+            refuse("bad-option", "guest %s: unknown word %s%s%s (known: name, memory, mode)",
                    options->name, word.key, word.has_value ? "=" : "", word.value);
         }
     }

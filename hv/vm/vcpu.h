@@ -2,8 +2,12 @@
 #pragma once
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "vm/events.h"
+#include "vm/xstate.h"
 
 struct vm;
 
@@ -13,21 +17,74 @@ struct guest_registers {
 };
 static_assert(sizeof(struct guest_registers) == 15 * 8, "entry.S pushes and pops fifteen");
 
+/* What a guest waits for, if it does. */
+enum vcpu_state_kind { VCPU_RUNNABLE, VCPU_HALTED, VCPU_ENDED };
+
+/* MSRs that the hardware does not switch and that guests use freely: switched with the vCPU. */
+struct vcpu_msrs {
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+};
+
 struct vcpu {
     struct guest_registers registers; /* first: the assembly takes one for the other */
     struct vm *vm;
+    struct events events;
+    enum vcpu_state_kind state;
+    bool interrupts_on; /* RFLAGS.IF when it halted */
+    uint64_t slice_end; /* TSC: when another vCPU's turn comes */
+    uint64_t timer;     /* TSC: when timer_vector is raised; 0 is never */
+    uint8_t timer_vector;
+    uint64_t cr2, dr[4], dr6; /* while another vCPU runs */
+    struct vcpu_msrs msrs;    /* likewise */
+    struct xstate *xstate;    /* likewise; XCR0 always */
 };
 
-/* Where a guest begins: 64-bit mode, flat segments, interrupts off. Guest-virtual addresses but cr3. */
+enum vcpu_mode { VCPU_REAL, VCPU_PROTECTED, VCPU_LONG };
+
+/* Where a guest begins: flat segments, interrupts off. cr3 counts in long mode only. */
 struct vcpu_start {
+    enum vcpu_mode mode;
     uint64_t rip, rsp;
     uint64_t cr3;
     uint64_t gdt_base;
     uint16_t gdt_limit;
-    uint16_t code_selector, data_selector;
+    uint16_t code_selector, data_selector; /* in real mode: segment values */
+    uint64_t rax, rbx, rsi;                /* what the boot protocol hands over */
 };
 
-/* The registers that the hardware keeps, for a crash record. */
-struct vcpu_state {
-    uint64_t rip, rsp, rflags, cr0, cr3, cr4, efer;
+/* Registers that the hardware keeps while a guest runs; virt->get and virt->set reach them. */
+enum vcpu_register {
+    VCPU_RIP,
+    VCPU_RSP,
+    VCPU_RFLAGS,
+    VCPU_CR0, /* as the guest sees it */
+    VCPU_CR3,
+    VCPU_CR4, /* as the guest sees it */
+    VCPU_EFER,
+    VCPU_PAT,
+    VCPU_DR7,
+    VCPU_CS_BASE,
+    VCPU_CS_RIGHTS, /* type 3:0, S 4, DPL 6:5, P 7, L 13, D/B 14, G 15, as in a descriptor */
+    VCPU_SS_RIGHTS,
+    VCPU_DS_BASE,
+    VCPU_ES_BASE,
+    VCPU_SS_BASE,
+    VCPU_FS_BASE,
+    VCPU_GS_BASE,
+    VCPU_REGISTERS
 };
+
+/* A general-purpose register by its encoding, RAX 0 to R15 15. RSP is the hardware's. */
+uint64_t vcpu_gpr(struct vcpu *vcpu, unsigned number);
+void vcpu_set_gpr(struct vcpu *vcpu, unsigned number, uint64_t value);
+
+/* In 64-bit mode, as opposed to compatibility mode and all others. */
+bool vcpu_in_64_bit_mode(struct vcpu *vcpu);
+unsigned vcpu_privilege_level(struct vcpu *vcpu);
+
+/* Moves what the hardware leaves to software between the processor and the vCPU. */
+void vcpu_load(struct vcpu *vcpu);
+void vcpu_save(struct vcpu *vcpu);
+
+bool vcpu_start_state(struct vcpu *vcpu, struct vm *vm); /* false: out of memory */
+void vcpu_free_state(struct vcpu *vcpu);

@@ -21,21 +21,31 @@ struct virt {
     void (*start)(void);
     void (*stop)(void);
 
-    /* NULL when memory is out. Pages are mapped readable, writable and executable, write-back. */
+    /* Can a guest run in this mode? Real mode and protected mode without paging need hardware help. */
+    bool (*can_start_in)(enum vcpu_mode mode);
+
+    /* NULL when memory is out. RAM is readable, writable and executable, with its own memory type. */
     struct guest_map *(*map_create)(void);
     bool (*map_add)(struct guest_map *map, uint64_t guest, uint64_t host, uint64_t bytes);
     void (*map_destroy)(struct guest_map *map);
 
+    /* NULL when memory is out. */
     struct vcpu *(*vcpu_create)(struct vm *vm, const struct vcpu_start *start);
     void (*vcpu_destroy)(struct vcpu *vcpu);
 
-    /* Runs the guest, exit after exit through vm_handle_exit, until that says VM_LEAVE. */
+    /* Runs the guest, exit after exit through vm_handle_exit, until that says VM_LEAVE. Before each
+     * entry the next of vcpu->events is delivered and the timer is set to vcpu_deadline. */
     void (*vcpu_run)(struct vcpu *vcpu);
 
-    /* Of the vCPU that exited last: */
+    /* Lets the processor wait in the guest's HLT until the deadline or an event. As vcpu_run. */
+    void (*vcpu_wait)(struct vcpu *vcpu);
+
+    /* Of the current vCPU: */
+    uint64_t (*get)(struct vcpu *vcpu, enum vcpu_register which);
+    void (*set)(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);
+    void (*set_pdptes)(struct vcpu *vcpu, const uint64_t entries[4]);
     void (*skip_instruction)(struct vcpu *vcpu);
-    void (*inject_general_protection)(struct vcpu *vcpu); /* #GP(0), instead of the instruction */
-    void (*read_state)(struct vcpu *vcpu, struct vcpu_state *state);
+    void (*skip_bytes)(struct vcpu *vcpu, unsigned length);
     void (*read_details)(struct vcpu *vcpu, struct vm_exit_details *details);
 };
 

@@ -4,36 +4,15 @@
 #include "core/pages.h"
 #include "core/records.h"
 #include "core/string.h"
+#include "core/time.h"
+#include "cpu/port.h"
+#include "vm/handlers.h"
 #include "vm/loader.h"
-
-/* The names under which exits are counted in the vm-stop record. */
-static const char *const exit_kind_names[VM_EXIT_KINDS] = {
-    [VM_EXIT_CPUID] = "cpuid",
-    [VM_EXIT_HLT] = "hlt",
-    [VM_EXIT_HYPERCALL] = "hypercall",
-    [VM_EXIT_IO] = "io",
-    [VM_EXIT_MSR_READ] = "msr-read",
-    [VM_EXIT_MSR_WRITE] = "msr-write",
-    [VM_EXIT_MEMORY] = "memory",
-    [VM_EXIT_TRIPLE_FAULT] = "triple-fault",
-    [VM_EXIT_NMI] = "nmi",
-    [VM_EXIT_ENTRY_FAILED] = "entry-failed",
-    [VM_EXIT_OTHER] = "other",
-};
 
 static const char *const end_names[] = {[VM_RUNNING] = "running",
                                         [VM_ENDED_EXIT] = "exit",
                                         [VM_ENDED_HALT] = "halt",
                                         [VM_ENDED_CRASH] = "crash"};
-
-static void say_refused(const struct vm *vm, const char *reason, const char *message) {
-    print("vm", "%s refused: %s", vm->options.name, message);
-    record_begin("vm-refused");
-    record_text("guest", vm->options.name);
-    record_text("reason", reason);
-    record_text("message", message);
-    record_end();
-}
 
 static void say_start(const struct vm *vm, uint64_t image_bytes) {
     print("vm", "%s starts: image %lu bytes, memory %lu KiB", vm->options.name, image_bytes,
@@ -54,11 +33,12 @@ static void say_stop(const struct vm *vm) {
     record_open("exits");
     for (unsigned kind = 0; kind < VM_EXIT_KINDS; kind++) {
         if (vm->exits[kind]) {
-            record_number(exit_kind_names[kind], vm->exits[kind]);
+            record_number(vm_exit_kind_name((enum vm_exit_kind)kind), vm->exits[kind]);
         }
         total += vm->exits[kind];
     }
     record_close();
+    record_number("ticks", rdtsc() - vm->started);
     record_end();
     print("vm", "%s ended by %s, code %lu, after %lu exits", vm->options.name, end_names[vm->end],
           vm->exit_code, total);
@@ -67,40 +47,60 @@ static void say_stop(const struct vm *vm) {
 static void take_apart(struct vm *vm) {
     if (vm->vcpu) {
         virt->vcpu_destroy(vm->vcpu);
+        vm->vcpu = 0;
     }
     if (vm->map) {
         virt->map_destroy(vm->map);
+        vm->map = 0;
     }
     if (vm->memory) {
-        /* What a guest left behind is nobody else's: allocation zeroes pages before their next use. */
+        memset(vm->memory, 0, vm->options.memory); /* what a guest leaves behind is nobody else's */
         pages_free(vm->memory, vm->options.memory / PAGE_SIZE);
+        vm->memory = 0;
     }
 }
 
-bool vm_boot(struct vm *vm, const struct vm_options *options, const struct boot_module *module) {
+static bool refused(struct vm *vm, const char *reason, const char *message) {
+    print("vm", "%s refused: %s", vm->options.name, message);
+    record_begin("vm-refused");
+    record_text("guest", vm->options.name);
+    record_text("reason", reason);
+    record_text("message", message);
+    record_end();
+    take_apart(vm);
+    return false;
+}
+
+bool vm_create(struct vm *vm, const struct vm_options *options, const struct boot_module *module) {
     uint64_t image_bytes = module->end - module->start;
     struct vcpu_start start;
     *vm = (struct vm){.options = *options};
-
-    /* 2 MiB alignment lets EPT use large pages. */
+    if (!virt->can_start_in(options->mode)) {
+        return refused(vm, "no-unrestricted-guest",
+                       "this CPU has no unrestricted guest, which guests that start in real or "
+                       "unpaged protected mode need");
+    }
+    /* 2 MiB alignment lets the second-level tables use large pages. */
     vm->memory = pages_allocate(options->memory / PAGE_SIZE, 512);
     vm->map = vm->memory ? virt->map_create() : 0;
     if (!vm->map || !virt->map_add(vm->map, 0, (uint64_t)vm->memory, options->memory)) {
-        say_refused(vm, "no-memory", "there is not enough free memory for it");
-        take_apart(vm);
-        return false;
+        return refused(vm, "no-memory", "there is not enough free memory for it");
     }
     if (!loader_flat(vm, (const void *)module->start, image_bytes, &start)) {
-        say_refused(vm, "too-big",
-                    "its image does not fit into its memory; give it more with memory=");
-        take_apart(vm);
-        return false;
+        return refused(vm, "too-big",
+                       "its image does not fit into its memory; give it more with memory=");
     }
     vm->vcpu = virt->vcpu_create(vm, &start);
+    if (!vm->vcpu) {
+        return refused(vm, "no-memory", "there is not enough free memory for its processor");
+    }
+    vm->started = rdtsc();
     say_start(vm, image_bytes);
-    virt->vcpu_run(vm->vcpu);
+    return true;
+}
+
+void vm_destroy(struct vm *vm) {
     guest_console_flush(&vm->console, vm->options.name);
     say_stop(vm);
     take_apart(vm);
-    return vm->end != VM_ENDED_CRASH;
 }

@@ -1,4 +1,4 @@
-/* A virtual machine: memory, one vCPU, a console, and how it ended. */
+/* A virtual machine: memory, one vCPU, devices, and how it ended. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,6 +6,7 @@
 
 #include "core/boot_info.h"
 #include "dev/guest_console.h"
+#include "dev/scratch.h"
 #include "vm/exit.h"
 #include "vm/vcpu.h"
 #include "vm/virt.h"
@@ -17,6 +18,7 @@ enum vm_end { VM_RUNNING, VM_ENDED_EXIT, VM_ENDED_HALT, VM_ENDED_CRASH };
 struct vm_options {
     char name[VM_NAME_SIZE];
     uint64_t memory; /* bytes */
+    enum vcpu_mode mode;
 };
 
 struct vm {
@@ -25,14 +27,18 @@ struct vm {
     struct guest_map *map;
     struct vcpu *vcpu;
     struct guest_console console;
+    struct scratch scratch;
     enum vm_end end;
     uint64_t exit_code; /* what the guest gave with HYPERCALL_EXIT */
+    uint64_t started;   /* TSC */
     uint64_t exits[VM_EXIT_KINDS];
 };
 
 /* The options in a module's string; refuses the boot over a bad one. */
 void vm_options_parse(const struct boot_module *module, struct vm_options *options);
 
-/* Builds the machine around a copy of the module, runs it to its end, and takes it apart again.
- * True if it ended by itself; false if it was stopped or could not be set up. */
-bool vm_boot(struct vm *vm, const struct vm_options *options, const struct boot_module *module);
+/* Builds the machine around a copy of the module; false, and said why, where that can't be. */
+bool vm_create(struct vm *vm, const struct vm_options *options, const struct boot_module *module);
+
+/* Says how it ended and takes it apart: nothing of it is left in memory. */
+void vm_destroy(struct vm *vm);

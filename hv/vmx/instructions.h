@@ -69,12 +69,32 @@ static inline enum vmx_result vmwrite(enum vmcs_field field, uint64_t value) {
 
 enum invept_type { INVEPT_SINGLE_CONTEXT = 1, INVEPT_ALL_CONTEXTS = 2 };
 
+/* What INVEPT and INVVPID take from memory, SDM 3C chapter 31. */
+struct invalidation {
+    uint64_t context, address;
+};
+
 static inline enum vmx_result invept(enum invept_type type, uint64_t eptp) {
-    const struct {
-        uint64_t eptp, reserved;
-    } descriptor = {eptp, 0};
+    const struct invalidation descriptor = {eptp, 0};
     bool carry, zero;
     asm volatile("invept %2, %3"
+                 : "=@ccc"(carry), "=@ccz"(zero)
+                 : "m"(descriptor), "r"((uint64_t)type)
+                 : "memory");
+    return vmx_result(carry, zero);
+}
+
+enum invvpid_type {
+    INVVPID_INDIVIDUAL_ADDRESS = 0,
+    INVVPID_SINGLE_CONTEXT = 1,
+    INVVPID_ALL_CONTEXTS = 2,
+    INVVPID_SINGLE_CONTEXT_RETAINING_GLOBALS = 3,
+};
+
+static inline enum vmx_result invvpid(enum invvpid_type type, uint16_t vpid, uint64_t address) {
+    const struct invalidation descriptor = {vpid, address};
+    bool carry, zero;
+    asm volatile("invvpid %2, %3"
                  : "=@ccc"(carry), "=@ccz"(zero)
                  : "m"(descriptor), "r"((uint64_t)type)
                  : "memory");

@@ -7,6 +7,9 @@
 #include "cpu/control.h"
 #include "cpu/cpuid.h"
 #include "cpu/msr.h"
+#include "vm/xstate.h"
+#include "vmx/bitmaps.h"
+#include "vmx/controls.h"
 #include "vmx/instructions.h"
 
 struct vmx_capabilities vmx_capabilities;
@@ -51,6 +54,10 @@ void vmx_start(void) {
     if (!vmx_has_ept(&vmx_capabilities)) {
         refuse("no-ept", "this CPU's VT-x has no EPT (extended page tables) with 4-level walks");
     }
+    const uint32_t pin = PIN_ACTIVATE_PREEMPTION_TIMER | PIN_VIRTUAL_NMIS;
+    if ((vmx_capabilities.pin.allowed & pin) != pin) {
+        refuse("no-preemption-timer", "this CPU's VT-x has no preemption timer or no virtual NMIs");
+    }
     write_cr0(fix(read_cr0(), vmx_capabilities.cr0_required, vmx_capabilities.cr0_allowed));
     write_cr4(
         fix(read_cr4() | CR4_VMXE, vmx_capabilities.cr4_required, vmx_capabilities.cr4_allowed));
@@ -60,6 +67,8 @@ void vmx_start(void) {
     if (result != VMX_SUCCEED) {
         panic("VMXON failed (%s)", result == VMX_FAIL_INVALID ? "VMfailInvalid" : "VMfailValid");
     }
+    bitmaps_start();
+    xstate_start();
     print("vmx", "on: VMCS revision 0x%x, EPT%s%s%s%s%s",
           (uint32_t)vmx_capabilities.basic & 0x7fffffff,
           vmx_capabilities.ept_vpid & (1 << 16) ? " 2M" : "",
@@ -70,6 +79,7 @@ void vmx_start(void) {
 }
 
 void vmx_stop(void) {
+    bitmaps_stop();
     if (vmxoff() != VMX_SUCCEED) {
         panic("VMXOFF failed");
     }

@@ -12,8 +12,14 @@ struct vmx_vcpu {
     bool launched;     /* VMLAUNCH once, VMRESUME after (SDM 3C 25.11.3) */
     bool failed_entry; /* the last VMLAUNCH or VMRESUME did not enter the guest */
     uint32_t entry_error;
+    uint32_t primary_controls, entry_controls; /* what those fields hold */
+    uint16_t vpid;
     void *vmcs;
 };
+
+static inline struct vmx_vcpu *vmx_vcpu(struct vcpu *vcpu) {
+    return (struct vmx_vcpu *)vcpu;
+}
 
 /* entry.S: enters the guest, and comes back when vmx_leave is called for it. */
 void vmx_enter(struct vmx_vcpu *vcpu);
@@ -26,4 +32,21 @@ extern const char vmx_exit_entry[];
 struct guest_registers *vmx_exited(struct vmx_vcpu *vcpu);
 struct guest_registers *vmx_entry_failed(struct vmx_vcpu *vcpu);
 
+/* inject.c: what must be right before every entry: events, windows, the timer. */
+void vmx_prepare_entry(struct vmx_vcpu *vcpu);
+
+/* inject.c: an event whose delivery the exit interrupted goes back to vcpu->events. */
+void vmx_keep_interrupted_event(struct vmx_vcpu *vcpu);
+
+/* set_up.c: all of a new VMCS, which is current. */
 void vmx_vmcs_set_up(struct vmx_vcpu *vcpu, const struct vcpu_start *start, uint64_t ept_pointer);
+
+/* state.c: the table's get, set and set_pdptes. */
+uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which);
+void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);
+void vmx_set_pdptes(struct vcpu *vcpu, const uint64_t entries[4]);
+
+/* state.c: bits of CR0 and CR4 that the guest does not own, for the guest/host masks. */
+uint64_t vmx_cr0_mask(void);
+uint64_t vmx_cr4_mask(void);
+bool vmx_unrestricted_guest(void);

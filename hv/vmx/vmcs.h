@@ -21,6 +21,3 @@ failed:
 
 /* The name of a number in VM_INSTRUCTION_ERROR, in the words of SDM 3C 31.4. */
 const char *vmx_instruction_error_name(uint32_t number);
-
-/* The name of a basic exit reason, in the words of SDM 3D, appendix C. */
-const char *vmx_exit_reason_name(uint32_t basic_reason);

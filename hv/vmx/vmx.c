@@ -3,9 +3,13 @@
 #include "core/pages.h"
 #include "core/panic.h"
 #include "core/records.h"
+#include "cpu/port.h"
+#include "vm/scheduler.h"
 #include "vm/vm.h"
+#include "vmx/controls.h"
 #include "vmx/ept.h"
 #include "vmx/operation.h"
+#include "vmx/reasons.h"
 #include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
@@ -20,75 +24,114 @@ static void record(void) {
     vmx_capabilities_record(&capabilities);
 }
 
+static const struct vmx_vcpu *current;
+
+/* VMPTRLD is slow, and most of the time the right VMCS is current already. */
 static void make_current(const struct vmx_vcpu *vcpu) {
-    if (vmptrst() != (uint64_t)vcpu->vmcs && vmptrld((uint64_t)vcpu->vmcs) != VMX_SUCCEED) {
+    if (current != vcpu && vmptrld((uint64_t)vcpu->vmcs) != VMX_SUCCEED) {
         panic("VMPTRLD of the VMCS at 0x%lx failed", (uint64_t)vcpu->vmcs);
     }
+    current = vcpu;
 }
 
 static void clear(const struct vmx_vcpu *vcpu) {
     if (vmclear((uint64_t)vcpu->vmcs) != VMX_SUCCEED) {
         panic("VMCLEAR of the VMCS at 0x%lx failed", (uint64_t)vcpu->vmcs);
     }
+    if (current == vcpu) {
+        current = 0; /* 31.3, VMCLEAR: there is no current VMCS then */
+    }
+}
+
+/* A new vCPU may get an identifier that another had: nothing cached for that may be left (29.4.3.3). */
+static void take_vpid(struct vmx_vcpu *vcpu) {
+    static uint16_t last;
+    const uint64_t capabilities = vmx_capabilities.ept_vpid;
+    if (!(vmx_capabilities.secondary.allowed & SECONDARY_ENABLE_VPID) ||
+        !(capabilities & VPID_CAP_INVVPID)) {
+        return;
+    }
+    vcpu->vpid = ++last ? last : ++last; /* 0 is the hypervisor's */
+    bool single = capabilities & VPID_CAP_INVVPID_SINGLE;
+    if (invvpid(single ? INVVPID_SINGLE_CONTEXT : INVVPID_ALL_CONTEXTS, vcpu->vpid, 0) !=
+        VMX_SUCCEED) {
+        panic("INVVPID failed");
+    }
 }
 
 static struct vcpu *vcpu_create(struct vm *vm, const struct vcpu_start *start) {
-    struct vmx_vcpu *vcpu = page_allocate();
-    vcpu->vcpu.vm = vm;
+    struct vmx_vcpu *vcpu = pages_allocate(1, 1);
+    if (!vcpu || !vcpu_start_state(&vcpu->vcpu, vm)) {
+        if (vcpu) {
+            pages_free(vcpu, 1);
+        }
+        return 0;
+    }
     vcpu->vmcs = vmx_region_create();
+    take_vpid(vcpu);
     clear(vcpu); /* 25.11.3: a region's launch state is undefined until VMCLEAR */
     make_current(vcpu);
     vmx_vmcs_set_up(vcpu, start, ept_pointer(vm->map));
     return &vcpu->vcpu;
 }
 
-static struct vmx_vcpu *of(struct vcpu *vcpu) {
-    return (struct vmx_vcpu *)vcpu;
-}
-
 static void vcpu_destroy(struct vcpu *vcpu) {
-    clear(of(vcpu)); /* writes back what the processor cached, so that the page can be used again */
-    pages_free(of(vcpu)->vmcs, 1);
+    clear(vmx_vcpu(vcpu)); /* writes back what the processor cached: the page is free after that */
+    pages_free(vmx_vcpu(vcpu)->vmcs, 1);
+    vcpu_free_state(vcpu);
     pages_free(vcpu, 1);
 }
 
 static void vcpu_run(struct vcpu *vcpu) {
-    make_current(of(vcpu));
-    vmx_enter(of(vcpu));
+    make_current(vmx_vcpu(vcpu));
+    vmx_prepare_entry(vmx_vcpu(vcpu));
+    vmx_enter(vmx_vcpu(vcpu));
+}
+
+/* The timer counts down in the HLT activity state too (28.1), so the processor itself can wait. */
+static void vcpu_wait(struct vcpu *vcpu) {
+    make_current(vmx_vcpu(vcpu));
+    if (vmx_capabilities.misc & MISC_ACTIVITY_HLT) {
+        vmcs_write(GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
+        vmx_prepare_entry(vmx_vcpu(vcpu));
+        vmx_enter(vmx_vcpu(vcpu));
+        vmcs_write(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
+    } else {
+        while (rdtsc() < scheduler_deadline(vcpu)) {
+            asm volatile("pause");
+        }
+    }
+}
+
+static void skip_bytes(struct vcpu *vcpu, unsigned length) {
+    enum { RFLAGS_TF = 1 << 8, PENDING_BS = 1 << 14 };
+    uint64_t rip = vmcs_read(GUEST_RIP) + length;
+    vmcs_write(GUEST_RIP, vcpu_in_64_bit_mode(vcpu) ? rip : (uint32_t)rip);
+    /* The instruction is over, and with it the shadow of an STI or MOV SS before it ... */
+    uint64_t state = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
+    const uint64_t shadow = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS;
+    if (state & shadow) {
+        vmcs_write(GUEST_INTERRUPTIBILITY_STATE, state & ~shadow);
+    }
+    /* ... and a guest that single-steps gets its trap (25.4.2, pending debug exceptions). */
+    if (vmcs_read(GUEST_RFLAGS) & RFLAGS_TF) {
+        vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS, PENDING_BS);
+    }
 }
 
 static void skip_instruction(struct vcpu *vcpu) {
-    (void)vcpu;
-    vmcs_write(GUEST_RIP, vmcs_read(GUEST_RIP) + vmcs_read(VM_EXIT_INSTRUCTION_LENGTH));
+    skip_bytes(vcpu, (unsigned)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH));
 }
 
-static void inject_general_protection(struct vcpu *vcpu) {
-    (void)vcpu;
-    /* 25.8.3: vector 13, type 3 hardware exception, with an error code, valid */
-    vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, 0);
-    vmcs_write(VM_ENTRY_INTERRUPTION_INFORMATION, 13 | 3 << 8 | 1 << 11 | 1u << 31);
-}
-
-static void read_state(struct vcpu *vcpu, struct vcpu_state *state) {
-    (void)vcpu;
-    uint64_t efer = 0; /* absent where the processor does not switch it: then it reads as 0 */
-    vmread(GUEST_IA32_EFER, &efer);
-    *state = (struct vcpu_state){
-        .rip = vmcs_read(GUEST_RIP),
-        .rsp = vmcs_read(GUEST_RSP),
-        .rflags = vmcs_read(GUEST_RFLAGS),
-        .cr0 = vmcs_read(GUEST_CR0),
-        .cr3 = vmcs_read(GUEST_CR3),
-        .cr4 = vmcs_read(GUEST_CR4),
-        .efer = efer,
-    };
+static bool can_start_in(enum vcpu_mode mode) {
+    return mode == VCPU_LONG || vmx_unrestricted_guest();
 }
 
 static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
-    if (of(vcpu)->failed_entry && of(vcpu)->entry_error) {
+    if (vmx_vcpu(vcpu)->failed_entry && vmx_vcpu(vcpu)->entry_error) {
         static char reason[96];
         details->is_instruction_error = true;
-        details->number = of(vcpu)->entry_error;
+        details->number = vmx_vcpu(vcpu)->entry_error;
         format(reason, sizeof reason, "VM-entry failure: error %u, %s", details->number,
                vmx_instruction_error_name(details->number));
         details->reason = reason;
@@ -97,7 +140,7 @@ static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
     }
     details->is_instruction_error = false;
     details->number = (uint32_t)vmcs_read(EXIT_REASON); /* bit 31, failed entry, is kept */
-    details->reason = vmx_exit_reason_name(details->number & 0xffff);
+    details->reason = exit_reason(details->number & 0xffff)->name;
     details->qualification = vmcs_read(EXIT_QUALIFICATION);
 }
 
@@ -107,14 +150,18 @@ const struct virt vmx = {
     .record = record,
     .start = vmx_start,
     .stop = vmx_stop,
+    .can_start_in = can_start_in,
     .map_create = ept_create,
     .map_add = ept_add,
     .map_destroy = ept_destroy,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
     .vcpu_run = vcpu_run,
+    .vcpu_wait = vcpu_wait,
+    .get = vmx_get,
+    .set = vmx_set,
+    .set_pdptes = vmx_set_pdptes,
     .skip_instruction = skip_instruction,
-    .inject_general_protection = inject_general_protection,
-    .read_state = read_state,
+    .skip_bytes = skip_bytes,
     .read_details = read_details,
 };

@@ -1,0 +1,83 @@
+#include "vm/guest_memory.h"
+
+#include "core/string.h"
+#include "cpu/control.h"
+
+bool guest_physical_read(const struct vm *vm, uint64_t address, void *to, uint64_t bytes) {
+    if (address > vm->options.memory || bytes > vm->options.memory - address) {
+        return false;
+    }
+    memcpy(to, vm->memory + address, bytes);
+    return true;
+}
+
+enum { ENTRY_PRESENT = 1 << 0, ENTRY_LARGE = 1 << 7 };
+#define ENTRY_ADDRESS 0x000ffffffffff000ull
+
+/* One table walk: levels of `index_bits` bits each, entries of `entry_size` bytes. */
+struct walk_shape {
+    int levels;
+    unsigned index_bits, entry_size;
+    int largest_page_level; /* the highest level at which an entry can map a page itself */
+};
+
+static bool walk(const struct vm *vm, uint64_t root, struct walk_shape shape, uint64_t linear,
+                 uint64_t *physical) {
+    uint64_t table = root;
+    for (int level = shape.levels; level >= 1; level--) {
+        unsigned shift = 12 + shape.index_bits * (unsigned)(level - 1);
+        uint64_t index = linear >> shift & ((1u << shape.index_bits) - 1), entry = 0;
+        if (!guest_physical_read(vm, table + index * shape.entry_size, &entry, shape.entry_size) ||
+            !(entry & ENTRY_PRESENT)) {
+            return false;
+        }
+        bool maps_page = level == 1 || (entry & ENTRY_LARGE && level <= shape.largest_page_level);
+        if (maps_page) {
+            uint64_t offset_mask = (1ull << shift) - 1;
+            *physical = (entry & ENTRY_ADDRESS & ~offset_mask) | (linear & offset_mask);
+            return true;
+        }
+        table = entry & ENTRY_ADDRESS;
+    }
+    return false;
+}
+
+bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
+    uint64_t cr0 = virt->get(vcpu, VCPU_CR0), cr3 = virt->get(vcpu, VCPU_CR3);
+    uint64_t cr4 = virt->get(vcpu, VCPU_CR4), efer = virt->get(vcpu, VCPU_EFER);
+    if (!(cr0 & CR0_PG_64)) {
+        *physical = linear;
+        return true;
+    }
+    if (efer & EFER_LMA) {
+        struct walk_shape four_level = {4, 9, 8, 3};
+        return walk(vcpu->vm, cr3 & ENTRY_ADDRESS, four_level, linear, physical);
+    }
+    if (cr4 & CR4_PAE) {
+        uint64_t entry;
+        uint64_t at = (cr3 & 0xffffffe0) + (linear >> 30 & 3) * sizeof entry;
+        struct walk_shape below = {2, 9, 8, 2};
+        return guest_physical_read(vcpu->vm, at, &entry, sizeof entry) && entry & ENTRY_PRESENT &&
+               walk(vcpu->vm, entry & ENTRY_ADDRESS, below, linear, physical);
+    }
+    struct walk_shape two_level = {2, 10, 4, cr4 & CR4_PSE ? 2 : 1};
+    return walk(vcpu->vm, cr3 & 0xfffff000, two_level, linear, physical);
+}
+
+unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size) {
+    uint64_t linear = virt->get(vcpu, VCPU_RIP);
+    if (!vcpu_in_64_bit_mode(vcpu)) {
+        linear = (uint32_t)(linear + virt->get(vcpu, VCPU_CS_BASE));
+    }
+    unsigned count = 0;
+    while (count < size) {
+        uint64_t physical, in_page = 4096 - (linear + count) % 4096;
+        unsigned part = in_page < size - count ? (unsigned)in_page : size - count;
+        if (!guest_translate(vcpu, linear + count, &physical) ||
+            !guest_physical_read(vcpu->vm, physical, to + count, part)) {
+            break;
+        }
+        count += part;
+    }
+    return count;
+}

@@ -1,0 +1,17 @@
+/* A guest's memory as the hypervisor reads and writes it: every address is checked. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vm/vm.h"
+
+/* False, and nothing copied, unless all of [address, address + bytes) is the guest's RAM. */
+bool guest_physical_read(const struct vm *vm, uint64_t address, void *to, uint64_t bytes);
+
+/* Walks the guest's own page tables as the processor would for a supervisor's access, SDM 3A
+ * chapter 4, without setting accessed bits. False if nothing is mapped there. */
+bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
+
+/* Copies instruction bytes at the guest's RIP; fewer than `size` where the next page is absent. */
+unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size);

@@ -1,0 +1,70 @@
+/* Accesses to guest-physical addresses that are not RAM: a device's registers, or nothing at all. */
+#include "vm/decode.h"
+#include "vm/guest_memory.h"
+#include "vm/handlers.h"
+#include "vm/mmio.h"
+
+enum { GPRS = 16 };
+
+static enum decode_mode mode_of(struct vcpu *vcpu) {
+    if (vcpu_in_64_bit_mode(vcpu)) {
+        return DECODE_64;
+    }
+    return virt->get(vcpu, VCPU_CS_RIGHTS) >> 14 & 1 ? DECODE_32 : DECODE_16;
+}
+
+/* The device's registers must hold all of the access; one that straddles its end is the guest's loss. */
+static bool in_scratch(uint64_t address, unsigned size) {
+    const uint64_t base = (uint32_t)SCRATCH_BASE;
+    return address >= base && address - base <= SCRATCH_SIZE - size;
+}
+
+/* Does the instruction's operand begin where the violation was? If not, its first part is RAM. */
+static bool starts_at(struct vcpu *vcpu, const struct decoded *decoded,
+                      const uint64_t registers[GPRS], uint64_t address) {
+    static const enum vcpu_register bases[] = {
+        [DECODE_ES] = VCPU_ES_BASE, [DECODE_CS] = VCPU_CS_BASE, [DECODE_SS] = VCPU_SS_BASE,
+        [DECODE_DS] = VCPU_DS_BASE, [DECODE_FS] = VCPU_FS_BASE, [DECODE_GS] = VCPU_GS_BASE};
+    bool long_mode = vcpu_in_64_bit_mode(vcpu);
+    uint64_t next = virt->get(vcpu, VCPU_RIP) + decoded->length, physical;
+    uint64_t linear = decode_effective_address(decoded, registers, next);
+    /* In 64-bit mode only FS and GS have a base (SDM 3A 3.2.4). */
+    if (!long_mode || decoded->segment == DECODE_FS || decoded->segment == DECODE_GS) {
+        linear += virt->get(vcpu, bases[decoded->segment]);
+    }
+    linear = long_mode ? linear : (uint32_t)linear;
+    return guest_translate(vcpu, linear, &physical) && physical == address;
+}
+
+enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
+    uint64_t address = exit->memory.address;
+    if (exit->memory.access == MEMORY_EXECUTE || exit->memory.walking || !in_scratch(address, 1)) {
+        return handle_crash(vcpu, exit);
+    }
+    uint8_t bytes[DECODE_LONGEST];
+    struct decoded decoded;
+    unsigned count = guest_fetch(vcpu, bytes, sizeof bytes);
+    if (decode_mov(bytes, count, mode_of(vcpu), &decoded) != DECODE_OK ||
+        decoded.write != (exit->memory.access == MEMORY_WRITE)) {
+        return crash_because(vcpu, exit, "an access to a device that is no plain MOV");
+    }
+    uint64_t registers[GPRS], offset = address - (uint32_t)SCRATCH_BASE;
+    for (unsigned i = 0; i < GPRS; i++) {
+        registers[i] = vcpu_gpr(vcpu, i);
+    }
+    if (!starts_at(vcpu, &decoded, registers, address) ||
+        !in_scratch(address, decoded.operand_size)) {
+        return crash_because(vcpu, exit, "an access that only partly lies on a device");
+    }
+    struct scratch *scratch = &vcpu->vm->scratch;
+    if (decoded.write) {
+        uint64_t value = mmio_write_value(&decoded, registers);
+        scratch_write(scratch, offset, decoded.operand_size, value);
+    } else {
+        uint64_t value = scratch_read(scratch, offset, decoded.operand_size);
+        mmio_complete_read(&decoded, registers, value);
+        vcpu_set_gpr(vcpu, decoded.reg, registers[decoded.reg]);
+    }
+    virt->skip_bytes(vcpu, decoded.length);
+    return VM_RESUME;
+}

@@ -1,0 +1,148 @@
+#include "vm/scheduler.h"
+
+#include <stddef.h>
+
+#include "core/time.h"
+#include "cpu/port.h"
+
+static struct vm *machines;
+static unsigned machine_count;
+static struct vcpu *loaded; /* whose registers the processor holds */
+
+static bool is_due(const struct vcpu *vcpu, uint64_t now) {
+    return vcpu->timer && vcpu->timer <= now;
+}
+
+static void raise_timer(struct vcpu *vcpu) {
+    vcpu->timer = 0;
+    events_raise_interrupt(&vcpu->events, vcpu->timer_vector);
+}
+
+uint64_t scheduler_deadline(const struct vcpu *vcpu) {
+    return vcpu->timer && vcpu->timer < vcpu->slice_end ? vcpu->timer : vcpu->slice_end;
+}
+
+/* Does the guest wait in HLT, with nothing yet to wake it? */
+static bool waits(struct vcpu *vcpu, uint64_t now) {
+    if (vcpu->state != VCPU_HALTED) {
+        return false;
+    }
+    if (is_due(vcpu, now)) {
+        raise_timer(vcpu);
+    }
+    if (events_end_halt(&vcpu->events, vcpu->interrupts_on)) {
+        vcpu->state = VCPU_RUNNABLE;
+        return false;
+    }
+    return true;
+}
+
+bool scheduler_timer(struct vcpu *vcpu) {
+    uint64_t now = rdtsc();
+    if (is_due(vcpu, now)) {
+        raise_timer(vcpu);
+    }
+    if (now < vcpu->slice_end) {
+        return false;
+    }
+    for (unsigned i = 0; i < machine_count; i++) {
+        struct vcpu *other = machines[i].vcpu;
+        if (other && other != vcpu && other->state != VCPU_ENDED && !waits(other, now)) {
+            return true;
+        }
+    }
+    /* Nobody else wants the processor: go on without the cost of a switch. */
+    vcpu->slice_end = now + SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    return false;
+}
+
+static void load(struct vcpu *vcpu) {
+    if (loaded == vcpu) {
+        return;
+    }
+    if (loaded) {
+        vcpu_save(loaded);
+    }
+    vcpu_load(vcpu);
+    loaded = vcpu;
+}
+
+/* The next machine after `last` that can run; NULL: all wait or have ended. */
+static struct vm *next_runnable(unsigned last, uint64_t now) {
+    for (unsigned i = 1; i <= machine_count; i++) {
+        struct vm *vm = &machines[(last + i) % machine_count];
+        if (vm->vcpu && vm->vcpu->state != VCPU_ENDED && !waits(vm->vcpu, now)) {
+            return vm;
+        }
+    }
+    return NULL;
+}
+
+/* Of those that wait, the one whose timer comes first; NULL: none will ever wake. */
+static struct vm *first_to_wake(void) {
+    struct vm *first = NULL;
+    for (unsigned i = 0; i < machine_count; i++) {
+        const struct vcpu *vcpu = machines[i].vcpu;
+        bool waits_for_timer = vcpu && vcpu->state == VCPU_HALTED && vcpu->timer;
+        if (waits_for_timer && (!first || vcpu->timer < first->vcpu->timer)) {
+            first = &machines[i];
+        }
+    }
+    return first;
+}
+
+static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
+    vm->vcpu->state = VCPU_ENDED;
+    if (loaded == vm->vcpu) {
+        loaded = NULL;
+    }
+    ended(vm);
+}
+
+/* Only its own timer raises interrupts for a guest that halts, and only if it takes interrupts. */
+static bool can_wake(const struct vcpu *vcpu) {
+    return events_end_halt(&vcpu->events, vcpu->interrupts_on) ||
+           (vcpu->timer && vcpu->interrupts_on);
+}
+
+static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
+    for (unsigned i = 0; i < machine_count; i++) {
+        struct vm *vm = &machines[i];
+        if (vm->vcpu && vm->vcpu->state == VCPU_HALTED && !can_wake(vm->vcpu)) {
+            vm->end = VM_ENDED_HALT;
+            end(vm, ended);
+        }
+    }
+}
+
+void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm)) {
+    machines = vms;
+    machine_count = count;
+    uint64_t slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    unsigned last = count ? count - 1 : 0;
+    for (;;) {
+        end_those_that_never_wake(ended);
+        uint64_t now = rdtsc();
+        struct vm *vm = next_runnable(last, now);
+        bool run = vm;
+        if (!vm) {
+            vm = first_to_wake();
+            if (!vm) {
+                return; /* all have ended */
+            }
+        }
+        struct vcpu *vcpu = vm->vcpu;
+        load(vcpu);
+        if (run) {
+            last = (unsigned)(vm - machines);
+            vcpu->slice_end = now + slice;
+            virt->vcpu_run(vcpu);
+        } else {
+            vcpu->slice_end = vcpu->timer;
+            virt->vcpu_wait(vcpu);
+        }
+        if (vm->end != VM_RUNNING) {
+            end(vm, ended);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+/*
+ * Which guest runs: round robin in slices that end at absolute TSC times, so that time spent in the
+ * hypervisor on a guest's behalf comes out of that guest's slice and no other's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vm/vm.h"
+
+enum { SLICE_MICROSECONDS = 1000 };
+
+/* Runs these machines until each has ended; `ended` is called for each, once. */
+void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm));
+
+/* The TSC time at which the guest that runs must stop: its slice's end, or its own timer. */
+uint64_t scheduler_deadline(const struct vcpu *vcpu);
+
+/* That time has come: raises the guest's timer if it is due; true if the slice is over. */
+bool scheduler_timer(struct vcpu *vcpu);

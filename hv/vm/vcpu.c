@@ -1,0 +1,91 @@
+#include "vm/vcpu.h"
+
+#include "cpu/control.h"
+#include "cpu/cpuid.h"
+#include "cpu/msr.h"
+#include "vm/virt.h"
+
+enum { RSP = 4 };
+
+/* Where each encoding stands in the structure, in words; RSP is not there. */
+static const uint8_t slots[16] = {14, 12, 11, 13, 0, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+static_assert(offsetof(struct guest_registers, rax) == 14 * 8, "slots[0]");
+static_assert(offsetof(struct guest_registers, rcx) == 12 * 8, "slots[1]");
+static_assert(offsetof(struct guest_registers, rdi) == 8 * 8, "slots[7]");
+static_assert(offsetof(struct guest_registers, r8) == 7 * 8, "slots[8]");
+static_assert(offsetof(struct guest_registers, r15) == 0, "slots[15]");
+
+uint64_t vcpu_gpr(struct vcpu *vcpu, unsigned number) {
+    const uint64_t *words = (const uint64_t *)&vcpu->registers;
+    return number == RSP ? virt->get(vcpu, VCPU_RSP) : words[slots[number & 15]];
+}
+
+void vcpu_set_gpr(struct vcpu *vcpu, unsigned number, uint64_t value) {
+    uint64_t *words = (uint64_t *)&vcpu->registers;
+    if (number == RSP) {
+        virt->set(vcpu, VCPU_RSP, value);
+    } else {
+        words[slots[number & 15]] = value;
+    }
+}
+
+bool vcpu_in_64_bit_mode(struct vcpu *vcpu) {
+    return virt->get(vcpu, VCPU_EFER) & EFER_LMA && virt->get(vcpu, VCPU_CS_RIGHTS) >> 13 & 1;
+}
+
+unsigned vcpu_privilege_level(struct vcpu *vcpu) {
+    return virt->get(vcpu, VCPU_SS_RIGHTS) >> 5 & 3; /* SDM 3C 25.4.1: SS's DPL is the CPL */
+}
+
+static bool has_rdtscp(void) {
+    return cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_RDTSCP;
+}
+
+void vcpu_save(struct vcpu *vcpu) {
+    vcpu->cr2 = read_cr2();
+    asm volatile("mov %%dr0, %0" : "=r"(vcpu->dr[0]));
+    asm volatile("mov %%dr1, %0" : "=r"(vcpu->dr[1]));
+    asm volatile("mov %%dr2, %0" : "=r"(vcpu->dr[2]));
+    asm volatile("mov %%dr3, %0" : "=r"(vcpu->dr[3]));
+    asm volatile("mov %%dr6, %0" : "=r"(vcpu->dr6));
+    vcpu->msrs = (struct vcpu_msrs){
+        .star = rdmsr(IA32_STAR),
+        .lstar = rdmsr(IA32_LSTAR),
+        .cstar = rdmsr(IA32_CSTAR),
+        .fmask = rdmsr(IA32_FMASK),
+        .kernel_gs_base = rdmsr(IA32_KERNEL_GS_BASE),
+        .tsc_aux = has_rdtscp() ? rdmsr(IA32_TSC_AUX) : 0,
+    };
+    xstate_save(vcpu->xstate);
+}
+
+void vcpu_load(struct vcpu *vcpu) {
+    write_cr2(vcpu->cr2);
+    asm volatile("mov %0, %%dr0" : : "r"(vcpu->dr[0]));
+    asm volatile("mov %0, %%dr1" : : "r"(vcpu->dr[1]));
+    asm volatile("mov %0, %%dr2" : : "r"(vcpu->dr[2]));
+    asm volatile("mov %0, %%dr3" : : "r"(vcpu->dr[3]));
+    asm volatile("mov %0, %%dr6" : : "r"(vcpu->dr6));
+    wrmsr(IA32_STAR, vcpu->msrs.star);
+    wrmsr(IA32_LSTAR, vcpu->msrs.lstar);
+    wrmsr(IA32_CSTAR, vcpu->msrs.cstar);
+    wrmsr(IA32_FMASK, vcpu->msrs.fmask);
+    wrmsr(IA32_KERNEL_GS_BASE, vcpu->msrs.kernel_gs_base);
+    if (has_rdtscp()) {
+        wrmsr(IA32_TSC_AUX, vcpu->msrs.tsc_aux);
+    }
+    xstate_load(vcpu->xstate);
+}
+
+bool vcpu_start_state(struct vcpu *vcpu, struct vm *vm) {
+    vcpu->vm = vm;
+    vcpu->dr6 = 0xffff0ff0; /* after reset, SDM 3A table 9-1 */
+    vcpu->xstate = xstate_create();
+    return vcpu->xstate;
+}
+
+void vcpu_free_state(struct vcpu *vcpu) {
+    if (vcpu->xstate) {
+        xstate_free(vcpu->xstate);
+    }
+}

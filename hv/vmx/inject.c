@@ -1,0 +1,88 @@
+/* Before an entry: the event to deliver, the windows to wait for, the time to come back. */
+#include "cpu/port.h"
+#include "vm/scheduler.h"
+#include "vmx/controls.h"
+#include "vmx/operation.h"
+#include "vmx/vcpu.h"
+#include "vmx/vmcs.h"
+
+/* 25.9.3: an exit came while this event was being delivered, so the guest has not seen it. */
+void vmx_keep_interrupted_event(struct vmx_vcpu *vcpu) {
+    uint32_t information = (uint32_t)vmcs_read(IDT_VECTORING_INFORMATION);
+    if (!(information & INTERRUPTION_VALID)) {
+        return;
+    }
+    struct event event = {
+        .valid = true,
+        .type = (enum event_type)(information >> INTERRUPTION_TYPE_SHIFT & 7),
+        .vector = (uint8_t)information,
+        .has_error_code = information & INTERRUPTION_ERROR_CODE_VALID,
+    };
+    if (event.has_error_code) {
+        event.error_code = (uint32_t)vmcs_read(IDT_VECTORING_ERROR_CODE);
+    }
+    if (event.type >= EVENT_SOFTWARE_INTERRUPT) {
+        event.instruction_length = (uint8_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
+    }
+    if (event.type == EVENT_NMI) {
+        /* 28.2.4: the exit left NMIs blocked as if this one had arrived; it will arrive again. */
+        uint64_t state = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
+        vmcs_write(GUEST_INTERRUPTIBILITY_STATE, state & ~(uint64_t)BLOCKING_BY_NMI);
+    }
+    events_restore(&vcpu->vcpu.events, event);
+}
+
+static void set_windows(struct vmx_vcpu *vcpu) {
+    const struct events *events = &vcpu->vcpu.events;
+    uint32_t controls =
+        vcpu->primary_controls & ~(PRIMARY_INTERRUPT_WINDOW_EXITING | PRIMARY_NMI_WINDOW_EXITING);
+    controls |= events_want_interrupt_window(events) ? PRIMARY_INTERRUPT_WINDOW_EXITING : 0;
+    controls |= events_want_nmi_window(events) ? PRIMARY_NMI_WINDOW_EXITING : 0;
+    if (controls != vcpu->primary_controls) {
+        vcpu->primary_controls = controls;
+        vmcs_write(PRIMARY_PROCESSOR_BASED_CONTROLS, controls);
+    }
+}
+
+static void deliver(struct vmx_vcpu *vcpu) {
+    enum { RFLAGS_IF = 1 << 9 };
+    uint64_t state = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
+    struct event_blocking blocking = {
+        .interrupts_off = !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF),
+        .instruction_shadow = state & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS),
+        .in_nmi = state & BLOCKING_BY_NMI,
+    };
+    struct event event = events_take(&vcpu->vcpu.events, blocking);
+    if (event.valid) {
+        /* 25.8.3; real mode takes no error codes (27.2.1.3) */
+        bool error_code = event.has_error_code && vmx_get(&vcpu->vcpu, VCPU_CR0) & 1;
+        vmcs_write(VM_ENTRY_INTERRUPTION_INFORMATION,
+                   event.vector | (uint32_t)event.type << INTERRUPTION_TYPE_SHIFT |
+                       (error_code ? INTERRUPTION_ERROR_CODE_VALID : 0) | INTERRUPTION_VALID);
+        if (error_code) {
+            vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
+        }
+        if (event.type >= EVENT_SOFTWARE_INTERRUPT) {
+            vmcs_write(VM_ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
+        }
+    }
+    set_windows(vcpu);
+}
+
+/* The timer counts down at the TSC's rate shifted right (A.6), in non-root operation only: so it is
+ * set anew for each entry, to what is left until an absolute time. */
+static void set_timer(const struct vmx_vcpu *vcpu) {
+    const uint64_t longest = 0xffffffff;
+    uint64_t deadline = scheduler_deadline(&vcpu->vcpu), now = rdtsc();
+    uint64_t left =
+        deadline > now ? (deadline - now) >> (vmx_capabilities.misc & MISC_TIMER_RATE) : 0;
+    vmcs_write(VMX_PREEMPTION_TIMER_VALUE, left < longest ? left : longest);
+}
+
+void vmx_prepare_entry(struct vmx_vcpu *vcpu) {
+    const uint32_t windows = PRIMARY_INTERRUPT_WINDOW_EXITING | PRIMARY_NMI_WINDOW_EXITING;
+    if (vcpu->vcpu.events.any || vcpu->primary_controls & windows) {
+        deliver(vcpu);
+    }
+    set_timer(vcpu);
+}
