@@ -33,11 +33,10 @@ struct decoded {
     bool immediate_source; /* a write of this constant, already cut to operand_size; else of reg */
     uint64_t immediate;
 
-    uint8_t reg;    /* 0 to 15: what is read or written; 0 with an immediate */
-    bool high_byte; /* reg 0 to 3 means AH, CH, DH or BH */
-    uint8_t
-        destination_size; /* reads: bytes of the register that change, 4 clears the upper half */
-    bool sign_extend;     /* reads: how operand_size becomes destination_size; else with zeros */
+    uint8_t reg;              /* 0 to 15: what is read or written; 0 with an immediate */
+    bool high_byte;           /* reg 0 to 3 means AH, CH, DH or BH */
+    uint8_t destination_size; /* reads: bytes of reg that change; 4 clears its upper half */
+    bool sign_extend; /* reads: how operand_size becomes destination_size; else with zeros */
 
     /* Where the memory operand is, for whoever wants its linear address. */
     uint8_t segment;       /* enum decode_segment, with overrides and the defaults of rBP and rSP */
