@@ -6,10 +6,6 @@
 enum { DATA = 0, LINE_CONTROL = 3, LINE_STATUS = 5, SCRATCH = 7 };
 enum { LCR_DLAB = 0x80, LSR_READY_TO_SEND = 0x60 };
 
-bool guest_console_owns(uint16_t port) {
-    return port >= GUEST_CONSOLE_PORT && port < GUEST_CONSOLE_PORT + 8;
-}
-
 void guest_console_flush(struct guest_console *console, const char *name) {
     if (console->length) {
         console_guest_line(name, console->line, console->length);

@@ -12,7 +12,6 @@ struct guest_console {
     uint8_t scratch, line_control;
 };
 
-bool guest_console_owns(uint16_t port);
 void guest_console_write(struct guest_console *console, const char *name, uint16_t port,
                          uint8_t value);
 uint8_t guest_console_read(struct guest_console *console, uint16_t port);
