@@ -42,6 +42,9 @@ bool scheduler_timer(struct vcpu *vcpu) {
     if (is_due(vcpu, now)) {
         raise_timer(vcpu);
     }
+    if (vcpu->state == VCPU_HALTED) {
+        return true; /* the wait of vcpu_wait is over; what runs now is for scheduler_run to decide */
+    }
     if (now < vcpu->slice_end) {
         return false;
     }
@@ -91,6 +94,13 @@ static struct vm *first_to_wake(void) {
     return first;
 }
 
+/* An exit that is handled when the slice ends takes as long as it takes, a line on the console for
+ * milliseconds: that comes out of the guest's next slices, or a flood of exits would pay. */
+static void charge_overrun(struct vcpu *vcpu) {
+    uint64_t now = rdtsc();
+    vcpu->overrun = now > vcpu->slice_end ? now - vcpu->slice_end : 0;
+}
+
 static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
     vm->vcpu->state = VCPU_ENDED;
     if (loaded == vm->vcpu) {
@@ -132,11 +142,18 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
             }
         }
         struct vcpu *vcpu = vm->vcpu;
-        load(vcpu);
         if (run) {
             last = (unsigned)(vm - machines);
-            vcpu->slice_end = now + slice;
+            if (vcpu->overrun >= slice) {
+                vcpu->overrun -= slice; /* this turn is spent already */
+                continue;
+            }
+        }
+        load(vcpu);
+        if (run) {
+            vcpu->slice_end = now + slice - vcpu->overrun;
             virt->vcpu_run(vcpu);
+            charge_overrun(vcpu);
         } else {
             vcpu->slice_end = vcpu->timer;
             virt->vcpu_wait(vcpu);

@@ -32,6 +32,7 @@ struct vcpu {
     enum vcpu_state_kind state;
     bool interrupts_on; /* RFLAGS.IF when it halted */
     uint64_t slice_end; /* TSC: when another vCPU's turn comes */
+    uint64_t overrun;   /* by how many ticks it outran its last slice */
     uint64_t timer;     /* TSC: when timer_vector is raised; 0 is never */
     uint8_t timer_vector;
     uint64_t cr2, dr[4], dr6; /* while another vCPU runs */
