@@ -1,120 +1,302 @@
 #include "vmx/ept.h"
 
-#include <assert.h>
 #include <stddef.h>
 
-#include "core/pages.h"
-#include "core/panic.h"
-#include "vmx/controls.h"
-#include "vmx/instructions.h"
-#include "vmx/operation.h"
+#include "vmx/ept_entry.h"
 
-/* Entry bits, SDM 3C, tables 29-1 to 29-7. */
-#define EPT_READ       (1ull << 0)
-#define EPT_WRITE      (1ull << 1)
-#define EPT_EXECUTE    (1ull << 2)
-#define EPT_ALL        (EPT_READ | EPT_WRITE | EPT_EXECUTE)
-#define EPT_TYPE_SHIFT 3
-#define EPT_LARGE      (1ull << 7)
-#define EPT_ADDRESS    0x000ffffffffff000ull
-
-enum memory_type { UNCACHEABLE = 0, WRITE_BACK = 6 }; /* SDM 3A 12.11.2 */
-
-enum { LEVELS = 4, ENTRIES = 512, INDEX_BITS = 9, PAGE_SHIFT = 12 };
-static_assert(ENTRIES * sizeof(uint64_t) == PAGE_SIZE, "a table fills one page");
-
-struct guest_map {
-    uint64_t *root; /* the PML4 table */
-};
-
-/* How much address space an entry at this level covers: 4K at level 1, 2M, 1G, 512G. */
-static uint64_t span(int level) {
-    return 1ull << (PAGE_SHIFT + INDEX_BITS * (level - 1));
-}
-
-static bool large_pages_at(int level) {
-    uint64_t capability = level == 3 ? EPT_CAP_1G_PAGES : level == 2 ? EPT_CAP_2M_PAGES : 0;
-    return vmx_capabilities.ept_vpid & capability;
-}
-
-struct guest_map *ept_create(void) {
-    uint64_t *root = pages_allocate(1, 1);
-    struct guest_map *map = root ? pages_allocate(1, 1) : NULL;
-    if (!map) {
-        if (root) {
-            pages_free(root, 1);
-        }
-        return NULL;
+bool ept_start(struct ept *ept, uint64_t ept_vpid_cap, unsigned physical_address_bits) {
+    *ept = (struct ept){.capabilities = ept_vpid_cap};
+    if (!(ept_vpid_cap & EPT_CAP_WALK_LENGTH_4) ||
+        !(ept_vpid_cap & (EPT_CAP_WRITE_BACK | EPT_CAP_UNCACHEABLE)) ||
+        physical_address_bits < 32 || physical_address_bits > 52) {
+        return false;
     }
-    map->root = root;
-    return map;
-}
-
-static bool add_page(uint64_t *root, uint64_t guest, uint64_t host, int page_level) {
-    uint64_t *table = root;
-    for (int level = LEVELS; level > page_level; level--) {
-        uint64_t *entry = &table[guest / span(level) % ENTRIES];
-        if (!(*entry & EPT_ALL)) {
-            void *below = pages_allocate(1, 1);
-            if (!below) {
-                return false;
-            }
-            *entry = (uint64_t)below | EPT_ALL;
-        }
-        table = (uint64_t *)(*entry & EPT_ADDRESS);
+    if (!(ept_vpid_cap & EPT_CAP_2M_PAGES)) {
+        ept->capabilities &= ~EPT_CAP_1G_PAGES; /* they could not be split */
     }
-    uint64_t *entry = &table[guest / span(page_level) % ENTRIES];
-    if (*entry) {
-        panic("guest-physical 0x%lx is mapped already", guest);
-    }
-    *entry =
-        host | EPT_ALL | (uint64_t)WRITE_BACK << EPT_TYPE_SHIFT | (page_level > 1 ? EPT_LARGE : 0);
-    return true;
-}
-
-bool ept_add(struct guest_map *map, uint64_t guest, uint64_t host, uint64_t bytes) {
-    while (bytes) {
-        int level = 3; /* the largest page that both addresses are aligned to and that still fits */
-        while (level > 1 &&
-               (!large_pages_at(level) || (guest | host) % span(level) || bytes < span(level))) {
-            level--;
-        }
-        if (!add_page(map->root, guest, host, level)) {
-            return false;
-        }
-        guest += span(level);
-        host += span(level);
-        bytes -= span(level);
-    }
-    return true;
+    ept->address_limit = 1ull << physical_address_bits;
+    ept->accessed_dirty = ept_vpid_cap & EPT_CAP_ACCESSED_DIRTY;
+    ept->root = pages_allocate(1, 1);
+    return ept->root;
 }
 
 static void free_table(uint64_t *table, int level) {
     for (unsigned i = 0; i < ENTRIES && level > 1; i++) {
-        if (table[i] & EPT_ALL && !(table[i] & EPT_LARGE)) {
-            free_table((uint64_t *)(table[i] & EPT_ADDRESS), level - 1);
+        if (entry_present(table[i]) && !entry_is_page(table[i], level)) {
+            free_table(entry_table(table[i]), level - 1);
         }
     }
     pages_free(table, 1);
 }
 
-void ept_destroy(struct guest_map *map) {
-    /* These tables' pages will be used again, perhaps as tables: no cached translation may outlive
-     * them (29.4.3.3). */
-    uint64_t capabilities = vmx_capabilities.ept_vpid;
-    if (capabilities & EPT_CAP_INVEPT) {
-        bool single = capabilities & EPT_CAP_INVEPT_SINGLE;
-        if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS, ept_pointer(map)) !=
-            VMX_SUCCEED) {
-            panic("INVEPT failed");
-        }
+void ept_stop(struct ept *ept) {
+    if (ept->root) {
+        free_table(ept->root, LEVELS);
     }
-    free_table(map->root, LEVELS);
-    pages_free(map, 1);
+    *ept = (struct ept){.stale = true};
 }
 
-uint64_t ept_pointer(const struct guest_map *map) {
-    enum memory_type type =
-        vmx_capabilities.ept_vpid & EPT_CAP_WRITE_BACK ? WRITE_BACK : UNCACHEABLE;
-    return (uint64_t)map->root | (LEVELS - 1) << 3 | (uint64_t)type;
+uint64_t ept_pointer(const struct ept *ept) {
+    /* The type is that of the processor's own accesses to these tables (29.3.7.1). */
+    enum memory_type type = ept->capabilities & EPT_CAP_WRITE_BACK ? MEMORY_WB : MEMORY_UC;
+    return (uint64_t)ept->root | (uint64_t)ept->accessed_dirty << 6 | (LEVELS - 1) << 3 |
+           (uint64_t)type;
+}
+
+/*
+ * The one place where entries change. Processors cache nothing from entries that are not present,
+ * and an EPT violation drops what would have forbidden an access; all other changes need INVEPT
+ * (29.4.3.4).
+ */
+static void set_entry(struct ept *ept, uint64_t *entry, uint64_t value) {
+    bool only_adds = (*entry & ~ENTRY_PERMISSIONS) == (value & ~ENTRY_PERMISSIONS) &&
+                     !(*entry & ~value & ENTRY_PERMISSIONS);
+    if (entry_present(*entry) && !only_adds) {
+        ept->stale = true;
+    }
+    *entry = value;
+}
+
+/* An entry that refers to a table permits everything: the pages below decide. */
+static uint64_t reference(const uint64_t *table) {
+    return (uint64_t)table | ENTRY_PERMISSIONS;
+}
+
+static bool permissions_valid(const struct ept *ept, unsigned permissions) {
+    if (!permissions || permissions & ~ENTRY_PERMISSIONS) {
+        return false;
+    }
+    bool execute_only = ept->capabilities & EPT_CAP_EXECUTE_ONLY && permissions == EPT_EXECUTE;
+    return permissions & EPT_READ || execute_only;
+}
+
+/* What an operation on [start, end) does at one level: entry after entry, each with its share. */
+static uint64_t share_end(uint64_t start, uint64_t end, int level) {
+    uint64_t next = (start | (ept_span(level) - 1)) + 1;
+    return next < end ? next : end;
+}
+
+/* Are all pages in [start, end) mapped, or all not mapped, whichever `mapped` says? */
+static bool every_page(uint64_t *table, int level, uint64_t start, uint64_t end, bool mapped) {
+    for (uint64_t stop; start < end; start = stop) {
+        stop = share_end(start, end, level);
+        uint64_t entry = table[ept_index(start, level)];
+        bool present = entry_present(entry);
+        if (present && !entry_is_page(entry, level)) {
+            if (!every_page(entry_table(entry), level - 1, start, stop, mapped)) {
+                return false;
+            }
+        } else if (present != mapped) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Puts 512 smaller pages in the place of the page that has this address inside, down to where a
+ * page begins at the address. False if memory is out: then some have been split, which changes no
+ * meaning.
+ */
+static bool split_at(struct ept *ept, uint64_t address) {
+    uint64_t *table = ept->root;
+    for (int level = LEVELS; address % ept_span(level); level--) {
+        uint64_t *entry = &table[ept_index(address, level)];
+        if (!entry_present(*entry)) {
+            return true;
+        }
+        if (entry_is_page(*entry, level)) {
+            uint64_t *below = pages_allocate(1, 1);
+            if (!below) {
+                return false;
+            }
+            /* The accessed and dirty flags go to all 512: any of them may be the one. */
+            uint64_t page = level - 1 > 1 ? *entry : *entry & ~ENTRY_LARGE;
+            for (unsigned i = 0; i < ENTRIES; i++) {
+                below[i] = page + i * ept_span(level - 1);
+            }
+            set_entry(ept, entry, reference(below));
+        }
+        table = entry_table(*entry);
+    }
+    return true;
+}
+
+/* Merges the table that this entry (at this level) refers to into one page, if it says the same. */
+static void merge_entry(struct ept *ept, uint64_t *entry, int level) {
+    static const uint64_t flags = ENTRY_ACCESSED | ENTRY_DIRTY;
+    uint64_t *below = entry_table(*entry);
+    uint64_t first = below[0] & ~flags, seen = 0;
+    if (!ept_has_pages_at(ept, level) || !entry_present(first) ||
+        (first & ENTRY_ADDRESS) % ept_span(level)) {
+        return;
+    }
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (!entry_is_page(below[i], level - 1) ||
+            (below[i] & ~flags) != first + i * ept_span(level - 1)) {
+            return;
+        }
+        seen |= below[i] & flags;
+    }
+    set_entry(ept, entry, first | seen | ENTRY_LARGE);
+    pages_free(below, 1);
+}
+
+static void merge_range(struct ept *ept, uint64_t *table, int level, uint64_t start, uint64_t end) {
+    for (uint64_t stop; start < end; start = stop) {
+        stop = share_end(start, end, level);
+        uint64_t *entry = &table[ept_index(start, level)];
+        if (entry_present(*entry) && !entry_is_page(*entry, level)) {
+            merge_range(ept, entry_table(*entry), level - 1, start, stop);
+            merge_entry(ept, entry, level);
+        }
+    }
+}
+
+/* Makes pages begin and end where the range does. False if memory is out, with nothing changed. */
+static bool isolate(struct ept *ept, uint64_t start, uint64_t end) {
+    if (split_at(ept, start) && split_at(ept, end)) {
+        return true;
+    }
+    merge_range(ept, ept->root, LEVELS, start, end);
+    return false;
+}
+
+static bool is_empty(const uint64_t *table) {
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (entry_present(table[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes away all pages in [start, end), which begin and end there, and tables left empty. */
+static void clear_range(struct ept *ept, uint64_t *table, int level, uint64_t start, uint64_t end) {
+    for (uint64_t stop; start < end; start = stop) {
+        stop = share_end(start, end, level);
+        uint64_t *entry = &table[ept_index(start, level)];
+        if (!entry_present(*entry)) {
+            continue;
+        }
+        if (!entry_is_page(*entry, level)) {
+            uint64_t *below = entry_table(*entry);
+            clear_range(ept, below, level - 1, start, stop);
+            if (!is_empty(below)) {
+                continue;
+            }
+            pages_free(below, 1);
+        }
+        set_entry(ept, entry, 0);
+    }
+}
+
+/* Fills [start, end), of which nothing is mapped. False if memory is out, with part of it done. */
+static bool fill_range(struct ept *ept, uint64_t *table, int level, uint64_t start, uint64_t end,
+                       uint64_t page) {
+    for (uint64_t stop; start < end; page += stop - start, start = stop) {
+        stop = share_end(start, end, level);
+        uint64_t *entry = &table[ept_index(start, level)];
+        bool fits = stop - start == ept_span(level) && !((page & ENTRY_ADDRESS) % ept_span(level));
+        if (fits && ept_has_pages_at(ept, level) && !entry_present(*entry)) {
+            set_entry(ept, entry, page | (level > 1 ? ENTRY_LARGE : 0));
+            continue;
+        }
+        if (!entry_present(*entry)) {
+            uint64_t *below = pages_allocate(1, 1);
+            if (!below) {
+                return false;
+            }
+            set_entry(ept, entry, reference(below));
+        }
+        if (!fill_range(ept, entry_table(*entry), level - 1, start, stop, page)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void protect_range(struct ept *ept, uint64_t *table, int level, uint64_t start, uint64_t end,
+                          unsigned permissions) {
+    for (uint64_t stop; start < end; start = stop) {
+        stop = share_end(start, end, level);
+        uint64_t *entry = &table[ept_index(start, level)];
+        if (entry_is_page(*entry, level)) {
+            set_entry(ept, entry, (*entry & ~ENTRY_PERMISSIONS) | permissions);
+        } else {
+            protect_range(ept, entry_table(*entry), level - 1, start, stop, permissions);
+        }
+    }
+}
+
+enum ept_result ept_map(struct ept *ept, uint64_t guest, uint64_t host, uint64_t bytes,
+                        unsigned permissions, enum memory_type type) {
+    uint64_t end = guest + bytes;
+    if (!ept_range_valid(guest, bytes, GUEST_LIMIT) ||
+        !ept_range_valid(host, bytes, ept->address_limit)) {
+        return EPT_BAD_RANGE;
+    }
+    if (!permissions_valid(ept, permissions)) {
+        return EPT_BAD_PERMISSION;
+    }
+    if (!memory_type_valid(type)) {
+        return EPT_BAD_TYPE;
+    }
+    if (!every_page(ept->root, LEVELS, guest, end, false)) {
+        return EPT_OVERLAP;
+    }
+    uint64_t page = host | permissions | (uint64_t)type << ENTRY_TYPE_SHIFT;
+    if (!fill_range(ept, ept->root, LEVELS, guest, end, page)) {
+        /* Nothing was mapped here and nothing has been merged yet: this undoes it exactly. */
+        clear_range(ept, ept->root, LEVELS, guest, end);
+        return EPT_NO_MEMORY;
+    }
+    merge_range(ept, ept->root, LEVELS, guest, end);
+    return EPT_OK;
+}
+
+enum ept_result ept_unmap(struct ept *ept, uint64_t guest, uint64_t bytes) {
+    if (!ept_range_valid(guest, bytes, GUEST_LIMIT)) {
+        return EPT_BAD_RANGE;
+    }
+    if (!every_page(ept->root, LEVELS, guest, guest + bytes, true)) {
+        return EPT_NOT_MAPPED;
+    }
+    if (!isolate(ept, guest, guest + bytes)) {
+        return EPT_NO_MEMORY;
+    }
+    clear_range(ept, ept->root, LEVELS, guest, guest + bytes);
+    return EPT_OK;
+}
+
+enum ept_result ept_protect(struct ept *ept, uint64_t guest, uint64_t bytes, unsigned permissions) {
+    if (!ept_range_valid(guest, bytes, GUEST_LIMIT)) {
+        return EPT_BAD_RANGE;
+    }
+    if (!permissions_valid(ept, permissions)) {
+        return EPT_BAD_PERMISSION;
+    }
+    if (!every_page(ept->root, LEVELS, guest, guest + bytes, true)) {
+        return EPT_NOT_MAPPED;
+    }
+    if (!isolate(ept, guest, guest + bytes)) {
+        return EPT_NO_MEMORY;
+    }
+    protect_range(ept, ept->root, LEVELS, guest, guest + bytes, permissions);
+    merge_range(ept, ept->root, LEVELS, guest, guest + bytes);
+    return EPT_OK;
+}
+
+const char *ept_result_text(enum ept_result result) {
+    switch (result) {
+    case EPT_OK: return "done";
+    case EPT_NO_MEMORY: return "memory for tables is out";
+    case EPT_BAD_RANGE: return "the range is empty, not in whole pages, or too high";
+    case EPT_OVERLAP: return "part of the range is mapped already";
+    case EPT_NOT_MAPPED: return "part of the range is not mapped";
+    case EPT_BAD_PERMISSION: return "these permissions can't be given";
+    case EPT_BAD_TYPE: return "the memory type is reserved";
+    case EPT_NOT_SUPPORTED: return "this processor has no accessed and dirty flags";
+    }
+    return "unknown";
 }
