@@ -104,8 +104,14 @@ void pages_start(void) {
 }
 
 void *pages_allocate(uint64_t count, uint64_t alignment) {
+    if (!alignment || alignment & (alignment - 1)) {
+        panic("pages can't be aligned to %lu", alignment);
+    }
+    if (!count || count > page_limit) {
+        return NULL;
+    }
     uint64_t first = LOWEST / PAGE_SIZE;
-    while (first + count <= page_limit) {
+    while (first <= page_limit - count) {
         uint64_t aligned = (first + alignment - 1) & ~(alignment - 1);
         uint64_t run = 0;
         while (run < count && aligned + run < page_limit && is_free(aligned + run)) {
@@ -126,6 +132,9 @@ void *pages_allocate(uint64_t count, uint64_t alignment) {
 
 void pages_free(void *start, uint64_t count) {
     uint64_t address = (uint64_t)start;
+    if (address % PAGE_SIZE || count > page_limit) {
+        panic("0x%lx pages at 0x%lx can't be freed: they were never allocated", count, address);
+    }
     for (uint64_t page = address / PAGE_SIZE; page < address / PAGE_SIZE + count; page++) {
         if (page >= page_limit || is_free(page)) {
             panic("page 0x%lx was freed twice or never allocated", page * PAGE_SIZE);
