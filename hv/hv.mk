@@ -1,6 +1,7 @@
 # How the hypervisor and its guests are built. Included by the Makefile at the top.
 #
-#   hv                all images: build/vanderpool.elf, build/probe.elf, build/guests/*.bin
+#   hv                all images: build/vanderpool.elf, build/vanderpool-selftest.elf,
+#                     build/probe.elf, build/guests/*.bin
 #   hv-warnings       the same sources with every warning an error
 #   hv-format-check   clang-format over hv/ (CLANG_FORMAT names the program)
 
@@ -32,25 +33,44 @@ hv_objects = $(patsubst hv/%,build/hv/%.o,$(1))
 # What every image of ours starts with: from the loader to C, console, records, power.
 HV_CORE   := $(call hv_sources,boot core cpu)
 HV_IMAGE  := $(HV_CORE) hv/main.c hv/debug.c $(filter-out hv/vmx/offsets.c,$(call hv_sources,vmx vm dev))
+# The hypervisor with self-tests instead of its main: the product carries none of them.
+HV_SELFTEST := $(filter-out hv/main.c,$(HV_IMAGE)) $(call hv_sources,selftest)
 HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c
-HV_GUESTS := $(filter-out runtime,$(basename $(notdir $(wildcard hv/guests/*.c))))
-HV_GUEST_RUNTIME := hv/guests/runtime.S hv/guests/runtime.c
+# A guest is one C file, linked with the runtime, or one assembly file alone. Those that start in real
+# mode are linked elsewhere.
+HV_GUEST_RUNTIME := hv/guests/runtime.S hv/guests/runtime.c hv/guests/interrupts.c
+HV_GUESTS := $(basename $(notdir $(filter-out $(HV_GUEST_RUNTIME),$(wildcard hv/guests/*.c hv/guests/*.S))))
+HV_REAL_GUESTS := modes
 
 HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c)
-HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
+HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
 
 .PHONY: hv hv-warnings hv-format-check hv-format
-hv: build/vanderpool.elf build/probe.elf $(HV_GUESTS:%=build/guests/%.bin) build/compile_commands.json
+hv: build/vanderpool.elf build/vanderpool-selftest.elf build/probe.elf $(HV_GUESTS:%=build/guests/%.bin) build/compile_commands.json
 
 build/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
+
+build/vanderpool-selftest.elf: $(call hv_objects,$(HV_SELFTEST)) hv/boot/image.ld hv/selftest/table.ld hv/hv.mk
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -Wl,-T,hv/selftest/table.ld -o $@ $(filter %.o,$^)
 
 build/probe.elf: $(call hv_objects,$(HV_PROBE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
 build/guests/%.elf: build/hv/guests/%.c.o $(call hv_objects,$(HV_GUEST_RUNTIME)) hv/guests/guest.ld hv/hv.mk
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
+
+$(HV_REAL_GUESTS:%=build/guests/%.elf): build/guests/%.elf: build/hv/guests/%.S.o hv/guests/real.ld hv/hv.mk
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/real.ld -o $@ $(filter %.o,$^)
+
+build/guests/%.elf: build/hv/guests/%.S.o hv/guests/guest.ld hv/hv.mk
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
@@ -78,7 +98,7 @@ build/hv/asm_offsets.h: hv/vmx/offsets.c hv/hv.mk
 	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $@.d -S -o - $< | \
 		sed -n 's/^.*@offset \([A-Z_0-9]*\) \$$*\([0-9]*\).*$$/#define \1 \2/p' > $@.tmp
 	@mv $@.tmp $@
-$(patsubst %,build/hv/%.o,vmx/entry.S): build/hv/asm_offsets.h
+$(patsubst %,build/hv/%.o,vmx/entry.S selftest/enter.S): build/hv/asm_offsets.h
 
 # clangd finds this one by itself.
 build/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
@@ -88,7 +108,7 @@ build/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
 hv-warnings: build/hv/asm_offsets.h
-	@for source in $(sort $(HV_IMAGE) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
+	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
 		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
 
 hv-format-check:
