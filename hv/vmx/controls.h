@@ -29,6 +29,7 @@
 #define SECONDARY_UNRESTRICTED_GUEST (1u << 7)
 
 /* 25.7.1 VM-exit */
+#define EXIT_SAVE_DEBUG_CONTROLS (1u << 2)
 #define EXIT_HOST_ADDRESS_SPACE_SIZE (1u << 9)
 #define EXIT_SAVE_IA32_PAT (1u << 18)
 #define EXIT_LOAD_IA32_PAT (1u << 19)
@@ -36,6 +37,7 @@
 #define EXIT_LOAD_IA32_EFER (1u << 21)
 
 /* 25.8.1 VM-entry */
+#define ENTRY_LOAD_DEBUG_CONTROLS (1u << 2)
 #define ENTRY_IA32E_MODE_GUEST (1u << 9)
 #define ENTRY_LOAD_IA32_PAT (1u << 14)
 #define ENTRY_LOAD_IA32_EFER (1u << 15)

@@ -40,13 +40,16 @@ static void set_controls(struct vmx_vcpu *vcpu, uint64_t ept_pointer) {
                choose("secondary processor-based controls", c->secondary, SECONDARY_ENABLE_EPT,
                       SECONDARY_ENABLE_VPID | SECONDARY_UNRESTRICTED_GUEST |
                           SECONDARY_WBINVD_EXITING | SECONDARY_ENABLE_RDTSCP));
+    /* DR7 is the guest's own, and lost at every exit (28.5.1) unless these two carry it over. */
     vmcs_write(PRIMARY_VM_EXIT_CONTROLS,
                choose("VM-exit controls", c->exit,
-                      EXIT_HOST_ADDRESS_SPACE_SIZE | EXIT_SAVE_IA32_EFER | EXIT_LOAD_IA32_EFER |
-                          EXIT_SAVE_IA32_PAT | EXIT_LOAD_IA32_PAT,
+                      EXIT_SAVE_DEBUG_CONTROLS | EXIT_HOST_ADDRESS_SPACE_SIZE |
+                          EXIT_SAVE_IA32_EFER | EXIT_LOAD_IA32_EFER | EXIT_SAVE_IA32_PAT |
+                          EXIT_LOAD_IA32_PAT,
                       0));
     vcpu->entry_controls =
-        choose("VM-entry controls", c->entry, ENTRY_LOAD_IA32_EFER | ENTRY_LOAD_IA32_PAT, 0);
+        choose("VM-entry controls", c->entry,
+               ENTRY_LOAD_DEBUG_CONTROLS | ENTRY_LOAD_IA32_EFER | ENTRY_LOAD_IA32_PAT, 0);
     vmcs_write(VM_ENTRY_CONTROLS, vcpu->entry_controls);
     vmcs_write(EPT_POINTER, ept_pointer);
     if (vcpu->vpid) {
