@@ -71,7 +71,7 @@ static struct vcpu *vcpu_create(struct vm *vm, const struct vcpu_start *start) {
     take_vpid(vcpu);
     clear(vcpu); /* 25.11.3: a region's launch state is undefined until VMCLEAR */
     make_current(vcpu);
-    vmx_vmcs_set_up(vcpu, start, ept_pointer(vm->map));
+    vmx_vmcs_set_up(vcpu, start, ept_pointer(&vm->map->ept));
     return &vcpu->vcpu;
 }
 
