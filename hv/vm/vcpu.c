@@ -37,8 +37,10 @@ unsigned vcpu_privilege_level(struct vcpu *vcpu) {
     return virt->get(vcpu, VCPU_SS_RIGHTS) >> 5 & 3; /* SDM 3C 25.4.1: SS's DPL is the CPL */
 }
 
-static bool has_rdtscp(void) {
-    return cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_RDTSCP;
+static bool has_rdtscp; /* and with it IA32_TSC_AUX */
+
+void vcpu_features_read(void) {
+    has_rdtscp = cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_RDTSCP;
 }
 
 void vcpu_save(struct vcpu *vcpu) {
@@ -54,7 +56,7 @@ void vcpu_save(struct vcpu *vcpu) {
         .cstar = rdmsr(IA32_CSTAR),
         .fmask = rdmsr(IA32_FMASK),
         .kernel_gs_base = rdmsr(IA32_KERNEL_GS_BASE),
-        .tsc_aux = has_rdtscp() ? rdmsr(IA32_TSC_AUX) : 0,
+        .tsc_aux = has_rdtscp ? rdmsr(IA32_TSC_AUX) : 0,
     };
     xstate_save(vcpu->xstate);
 }
@@ -71,7 +73,7 @@ void vcpu_load(struct vcpu *vcpu) {
     wrmsr(IA32_CSTAR, vcpu->msrs.cstar);
     wrmsr(IA32_FMASK, vcpu->msrs.fmask);
     wrmsr(IA32_KERNEL_GS_BASE, vcpu->msrs.kernel_gs_base);
-    if (has_rdtscp()) {
+    if (has_rdtscp) {
         wrmsr(IA32_TSC_AUX, vcpu->msrs.tsc_aux);
     }
     xstate_load(vcpu->xstate);

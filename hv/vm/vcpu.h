@@ -83,6 +83,9 @@ void vcpu_set_gpr(struct vcpu *vcpu, unsigned number, uint64_t value);
 bool vcpu_in_64_bit_mode(struct vcpu *vcpu);
 unsigned vcpu_privilege_level(struct vcpu *vcpu);
 
+/* Once, before any vCPU: looks at what this processor has. */
+void vcpu_features_read(void);
+
 /* Moves what the hardware leaves to software between the processor and the vCPU. */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_save(struct vcpu *vcpu);

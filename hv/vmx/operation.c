@@ -7,10 +7,12 @@
 #include "cpu/control.h"
 #include "cpu/cpuid.h"
 #include "cpu/msr.h"
+#include "vm/vcpu.h"
 #include "vm/xstate.h"
 #include "vmx/bitmaps.h"
 #include "vmx/controls.h"
 #include "vmx/instructions.h"
+#include "vmx/vcpu.h"
 
 struct vmx_capabilities vmx_capabilities;
 
@@ -69,6 +71,8 @@ void vmx_start(void) {
     }
     bitmaps_start();
     xstate_start();
+    vmx_state_start();
+    vcpu_features_read();
     print("vmx", "on: VMCS revision 0x%x, EPT%s%s%s%s%s",
           (uint32_t)vmx_capabilities.basic & 0x7fffffff,
           vmx_capabilities.ept_vpid & (1 << 16) ? " 2M" : "",

@@ -11,6 +11,9 @@ bool vmx_unrestricted_guest(void) {
     return vmx_capabilities.secondary.allowed & SECONDARY_UNRESTRICTED_GUEST;
 }
 
+/* The same for every guest, and too dear to work out at an exit (CPUID exits to whoever is below). */
+static uint64_t cr0_mask, cr4_mask;
+
 /* With unrestricted guest, VM entry lets PE and PG be 0 all the same (27.3.1.1). */
 static uint64_t cr0_required(void) {
     uint64_t relaxed = vmx_unrestricted_guest() ? CR0_PE | CR0_PG_64 : 0;
@@ -21,13 +24,18 @@ static uint64_t cr0_required(void) {
  * Not the guest's: what VMX fixes (NE), what would take its caches from the neighbours (CD, NW), and
  * PG, with which EFER.LMA and an entry control must change.
  */
-uint64_t vmx_cr0_mask(void) {
+void vmx_state_start(void) {
     const uint64_t owned = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_WP | CR0_AM;
-    return ~owned | cr0_required();
+    cr0_mask = ~owned | cr0_required();
+    cr4_mask = ~control_cr4_allowed() | vmx_capabilities.cr4_required;
+}
+
+uint64_t vmx_cr0_mask(void) {
+    return cr0_mask;
 }
 
 uint64_t vmx_cr4_mask(void) {
-    return ~control_cr4_allowed() | vmx_capabilities.cr4_required;
+    return cr4_mask;
 }
 
 /* What the guest reads: its own bits, and the shadow's for the rest (25.6.6). */
@@ -67,8 +75,8 @@ static const enum vmcs_field fields[VCPU_REGISTERS] = {
 uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which) {
     (void)vcpu;
     switch ((unsigned)which) {
-    case VCPU_CR0: return seen(GUEST_CR0, CR0_READ_SHADOW, vmx_cr0_mask());
-    case VCPU_CR4: return seen(GUEST_CR4, CR4_READ_SHADOW, vmx_cr4_mask());
+    case VCPU_CR0: return seen(GUEST_CR0, CR0_READ_SHADOW, cr0_mask);
+    case VCPU_CR4: return seen(GUEST_CR4, CR4_READ_SHADOW, cr4_mask);
     default: return vmcs_read(fields[which]);
     }
 }

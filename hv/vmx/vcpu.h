@@ -46,6 +46,9 @@ uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which);
 void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);
 void vmx_set_pdptes(struct vcpu *vcpu, const uint64_t entries[4]);
 
+/* state.c: once, when the capabilities are known. */
+void vmx_state_start(void);
+
 /* state.c: bits of CR0 and CR4 that the guest does not own, for the guest/host masks. */
 uint64_t vmx_cr0_mask(void);
 uint64_t vmx_cr4_mask(void);
