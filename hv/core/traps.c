@@ -1,7 +1,5 @@
 #include "core/traps.h"
 
-#include <stdbool.h>
-
 #include "core/console.h"
 #include "core/format.h"
 #include "core/paging.h"
@@ -76,10 +74,15 @@ static void record_registers(const struct trap_frame *frame) {
     record_close();
 }
 
+bool (*trap_recover)(struct trap_frame *frame);
+
 void trap(struct trap_frame *frame) {
     static bool reporting;
     if (frame->vector == VECTOR_NMI) {
         print("nmi", "received at 0x%lx", frame->rip);
+        return;
+    }
+    if (trap_recover && trap_recover(frame)) {
         return;
     }
     if (reporting) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,3 +15,7 @@ struct trap_frame {
 static_assert(sizeof(struct trap_frame) == 22 * 8, "trap_entries.S pushes this");
 
 void trap(struct trap_frame *frame);
+
+/* Asked before anything is reported: true if the exception was expected, and the frame changed so
+ * that execution goes on elsewhere. NULL in the product; the self-tests provoke faults. */
+extern bool (*trap_recover)(struct trap_frame *frame);
