@@ -1,0 +1,37 @@
+/* A small guest for one self-test: 4 MiB, long mode, one of the programs of guests.S at 1 MiB. */
+#pragma once
+
+#include "selftest/entry.h"
+#include "vm/vm.h"
+
+/* From guests.S; position-independent. Registers carry arguments and results. */
+struct program {
+    const uint8_t *start, *end;
+};
+
+enum {
+    MACHINE_MEMORY = 4 << 20,
+    MACHINE_CODE = 1 << 20, /* where the program is, guest-physical and linear */
+    MACHINE_DATA = 2 << 20, /* a page that self-tests use as they like */
+    MACHINE_PATIENCE =
+        400000, /* TSC ticks after which a guest that runs on comes back: reason 52 */
+};
+
+struct machine {
+    struct vm vm;
+    struct vmx_vcpu *vcpu;
+    struct guest_registers *registers;
+};
+
+/* Its VMCS is current, and everything in it as the product sets it up, but HOST_RIP. */
+void machine_create(struct machine *machine, struct program program);
+void machine_destroy(struct machine *machine);
+
+/* Enters as the product does: events and timer first, through vmx/inject.c. */
+struct entry_result machine_enter(struct machine *machine);
+
+/* Enters, and checks that the guest ran until an exit for this basic reason. */
+bool machine_runs_until(struct machine *machine, const char *what, uint32_t reason);
+
+/* Goes on after the instruction that exited. */
+void machine_skip(struct machine *machine);
