@@ -54,7 +54,7 @@ build/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 
 build/vanderpool-selftest.elf: $(call hv_objects,$(HV_SELFTEST)) hv/boot/image.ld hv/selftest/table.ld hv/hv.mk
 	$(call say,LD,$@)
-	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -Wl,-T,hv/selftest/table.ld -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/selftest/table.ld -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
 build/probe.elf: $(call hv_objects,$(HV_PROBE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
