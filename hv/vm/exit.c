@@ -5,9 +5,14 @@
 
 static enum vm_action handle_hlt(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
+    enum { RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9 };
+    uint64_t flags = virt->get(vcpu, VCPU_RFLAGS);
     virt->skip_instruction(vcpu);
+    if (flags & RFLAGS_TF) {
+        return VM_RESUME; /* its single-step trap wakes it at once */
+    }
     vcpu->state = VCPU_HALTED;
-    vcpu->interrupts_on = virt->get(vcpu, VCPU_RFLAGS) >> 9 & 1;
+    vcpu->interrupts_on = flags & RFLAGS_IF;
     return VM_LEAVE;
 }
 

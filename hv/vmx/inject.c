@@ -44,6 +44,16 @@ static void set_windows(struct vmx_vcpu *vcpu) {
     }
 }
 
+/* Faults push RF as 1, so that their handler's IRET does not meet an instruction breakpoint twice
+ * (SDM 3B 18.3.1.1); an injected event pushes what the field says. #DB, #DF and #MC are no faults. */
+static void set_resume_flag(const struct event *event) {
+    enum { VECTOR_MC = 18, RFLAGS_RF = 1 << 16 };
+    if (event->type == EVENT_EXCEPTION && event->vector != VECTOR_DB &&
+        event->vector != VECTOR_DF && event->vector != VECTOR_MC) {
+        vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
+    }
+}
+
 static void deliver(struct vmx_vcpu *vcpu) {
     enum { RFLAGS_IF = 1 << 9 };
     uint64_t state = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
@@ -65,6 +75,7 @@ static void deliver(struct vmx_vcpu *vcpu) {
         if (event.type >= EVENT_SOFTWARE_INTERRUPT) {
             vmcs_write(VM_ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
         }
+        set_resume_flag(&event);
     }
     set_windows(vcpu);
 }

@@ -104,7 +104,7 @@ static void vcpu_wait(struct vcpu *vcpu) {
 }
 
 static void skip_bytes(struct vcpu *vcpu, unsigned length) {
-    enum { RFLAGS_TF = 1 << 8, PENDING_BS = 1 << 14 };
+    enum { RFLAGS_TF = 1 << 8, RFLAGS_RF = 1 << 16, PENDING_BS = 1 << 14 };
     uint64_t rip = vmcs_read(GUEST_RIP) + length;
     vmcs_write(GUEST_RIP, vcpu_in_64_bit_mode(vcpu) ? rip : (uint32_t)rip);
     /* The instruction is over, and with it the shadow of an STI or MOV SS before it ... */
@@ -113,9 +113,16 @@ static void skip_bytes(struct vcpu *vcpu, unsigned length) {
     if (state & shadow) {
         vmcs_write(GUEST_INTERRUPTIBILITY_STATE, state & ~shadow);
     }
-    /* ... and a guest that single-steps gets its trap (25.4.2, pending debug exceptions). */
-    if (vmcs_read(GUEST_RFLAGS) & RFLAGS_TF) {
-        vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS, PENDING_BS);
+    /* ... and RF, which held an instruction breakpoint back (SDM 3B 18.3.1.1) and which an EPT
+     * violation saves as 1 (28.3.3); and a guest that single-steps gets its trap, beside what MOV SS
+     * may have held back (25.4.2, pending debug exceptions). */
+    uint64_t flags = vmcs_read(GUEST_RFLAGS);
+    if (flags & RFLAGS_RF) {
+        vmcs_write(GUEST_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
+    }
+    if (flags & RFLAGS_TF) {
+        vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS,
+                   vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_BS);
     }
 }
 
