@@ -116,7 +116,12 @@ static bool write_register(struct vcpu *vcpu, unsigned number, uint64_t value) {
     case 0: return write_cr0_of(vcpu, value);
     case 3: return write_cr3_of(vcpu, value);
     case 4: return write_cr4_of(vcpu, value);
-    case 8: return value < 16; /* without an APIC the task priority holds nothing back */
+    case 8:
+        if (value > 15) {
+            return false;
+        }
+        vcpu->cr8 = (uint8_t)value;
+        return true;
     default: return false;
     }
 }
@@ -126,6 +131,7 @@ static uint64_t read_register(struct vcpu *vcpu, unsigned number) {
     case 0: return virt->get(vcpu, VCPU_CR0);
     case 3: return virt->get(vcpu, VCPU_CR3);
     case 4: return virt->get(vcpu, VCPU_CR4);
+    case 8: return vcpu->cr8;
     default: return 0;
     }
 }

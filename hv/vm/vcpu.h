@@ -35,6 +35,7 @@ struct vcpu {
     uint64_t overrun;   /* by how many ticks it outran its last slice */
     uint64_t timer;     /* TSC: when timer_vector is raised; 0 is never */
     uint8_t timer_vector;
+    uint8_t cr8; /* held for the guest; without an APIC it holds nothing back */
     uint64_t cr2, dr[4], dr6; /* while another vCPU runs */
     struct vcpu_msrs msrs;    /* likewise */
     struct xstate *xstate;    /* likewise; XCR0 always */
