@@ -23,6 +23,8 @@
 #define ENTRY_TO_SMM                  (1u << 10)
 #define ENTRY_DEACTIVATE_DUAL_MONITOR (1u << 11)
 
+#define BASIC_ANY_ERROR_CODE (1ull << 56) /* A.1 */
+
 #define MISC_WRITES_READ_ONLY_FIELDS (1u << 29) /* A.6 */
 
 #define EPT_CAP_INVVPID_ADDRESS           (1ull << 40) /* A.10 */

@@ -35,3 +35,10 @@ bool machine_runs_until(struct machine *machine, const char *what, uint32_t reas
 
 /* Goes on after the instruction that exited. */
 void machine_skip(struct machine *machine);
+
+/* PROGRAM(spin) is what guests.S has between `guest spin` and `end_guest spin`. */
+#define PROGRAM(name)                                              \
+    ({                                                             \
+        extern const uint8_t guest_##name[], guest_##name##_end[]; \
+        (struct program){guest_##name, guest_##name##_end};        \
+    })
