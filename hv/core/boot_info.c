@@ -67,25 +67,3 @@ void boot_info_read(uint32_t address) {
     read_memory_map(info);
     read_modules(info);
 }
-
-const char *boot_arguments(const char *string) {
-    while (*string == ' ') {
-        string++;
-    }
-    /* A path is a first word without '=', or with a '/' before it. */
-    const char *end = string;
-    bool path = true;
-    for (; *end && *end != ' '; end++) {
-        if (*end == '/') {
-            break;
-        }
-        if (*end == '=') {
-            path = false;
-            break;
-        }
-    }
-    while (path && *string && *string != ' ') {
-        string++;
-    }
-    return string;
-}

@@ -27,6 +27,3 @@ extern struct boot_info boot_info;
 
 /* Reads the multiboot 1 information structure at this physical address; refuses a broken one. */
 void boot_info_read(uint32_t address);
-
-/* The arguments in a loader's string. QEMU and old GRUBs put the file's path before them. */
-const char *boot_arguments(const char *string);

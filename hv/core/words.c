@@ -83,3 +83,25 @@ bool word_size(const char *value, uint64_t *bytes) {
     *bytes = number << shift;
     return true;
 }
+
+const char *boot_arguments(const char *string) {
+    while (*string == ' ') {
+        string++;
+    }
+    /* A path is a first word without '=', or with a '/' before it. */
+    const char *end = string;
+    bool path = true;
+    for (; *end && *end != ' '; end++) {
+        if (*end == '/') {
+            break;
+        }
+        if (*end == '=') {
+            path = false;
+            break;
+        }
+    }
+    while (path && *string && *string != ' ') {
+        string++;
+    }
+    return string;
+}

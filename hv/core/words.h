@@ -19,3 +19,6 @@ enum word_result word_next(const char **text, struct word *word);
 
 /* "64M" and the like: decimal or 0x digits and one of K, M, G (powers of 1024) or none. */
 bool word_size(const char *value, uint64_t *bytes);
+
+/* The arguments in a loader's string. QEMU and old GRUBs put the file's path before them. */
+const char *boot_arguments(const char *string);
