@@ -106,7 +106,7 @@ bool events_want_nmi_window(const struct events *events) {
     return events->nmi;
 }
 
-bool events_end_halt(const struct events *events, bool interrupts_on) {
-    return events->now.valid || events->nmi ||
-           (interrupts_on && events_want_interrupt_window(events));
+bool events_end_halt(const struct events *events, struct event_blocking blocking) {
+    return events->now.valid || (events->nmi && !blocking.in_nmi) ||
+           (!blocking.interrupts_off && events_want_interrupt_window(events));
 }

@@ -71,5 +71,5 @@ struct event events_take(struct events *events, struct event_blocking blocking);
 bool events_want_interrupt_window(const struct events *events);
 bool events_want_nmi_window(const struct events *events);
 
-/* Would anything here end a HLT? Interrupts do only where RFLAGS.IF is 1. */
-bool events_end_halt(const struct events *events, bool interrupts_on);
+/* Would anything here end a HLT? What is blocked would not. */
+bool events_end_halt(const struct events *events, struct event_blocking blocking);

@@ -12,7 +12,8 @@ static enum vm_action handle_hlt(struct vcpu *vcpu, const struct vm_exit *exit) 
         return VM_RESUME; /* its single-step trap wakes it at once */
     }
     vcpu->state = VCPU_HALTED;
-    vcpu->interrupts_on = flags & RFLAGS_IF;
+    vcpu->blocking = (struct event_blocking){.interrupts_off = !(flags & RFLAGS_IF),
+                                             .in_nmi = virt->get(vcpu, VCPU_IN_NMI)};
     return VM_LEAVE;
 }
 
@@ -83,6 +84,7 @@ static const struct {
     [VM_EXIT_CONTROL_REGISTER] = {"control-register", handle_control_register},
     [VM_EXIT_XSETBV] = {"xsetbv", handle_xsetbv},
     [VM_EXIT_MEMORY] = {"memory", handle_memory},
+    [VM_EXIT_MISCONFIGURED] = {"misconfigured", handle_crash},
     [VM_EXIT_EXCEPTION] = {"exception", handle_exception},
     [VM_EXIT_NO_OPERATION] = {"no-operation", handle_no_operation},
     [VM_EXIT_UNDEFINED] = {"undefined", handle_undefined},

@@ -41,6 +41,10 @@ enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
     if (exit->memory.access == MEMORY_EXECUTE || exit->memory.walking || !in_scratch(address, 1)) {
         return handle_crash(vcpu, exit);
     }
+    if (vcpu->events.now.valid) {
+        /* The access is the processor's own, in a delivery: the instruction at RIP has no part in it. */
+        return crash_because(vcpu, exit, "an event whose delivery needs a device");
+    }
     uint8_t bytes[DECODE_LONGEST];
     struct decoded decoded;
     unsigned count = guest_fetch(vcpu, bytes, sizeof bytes);

@@ -30,7 +30,7 @@ static bool waits(struct vcpu *vcpu, uint64_t now) {
     if (is_due(vcpu, now)) {
         raise_timer(vcpu);
     }
-    if (events_end_halt(&vcpu->events, vcpu->interrupts_on)) {
+    if (events_end_halt(&vcpu->events, vcpu->blocking)) {
         vcpu->state = VCPU_RUNNABLE;
         return false;
     }
@@ -111,8 +111,8 @@ static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
 
 /* Only its own timer raises interrupts for a guest that halts, and only if it takes interrupts. */
 static bool can_wake(const struct vcpu *vcpu) {
-    return events_end_halt(&vcpu->events, vcpu->interrupts_on) ||
-           (vcpu->timer && vcpu->interrupts_on);
+    return events_end_halt(&vcpu->events, vcpu->blocking) ||
+           (vcpu->timer && !vcpu->blocking.interrupts_off);
 }
 
 static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {

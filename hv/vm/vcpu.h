@@ -30,12 +30,12 @@ struct vcpu {
     struct vm *vm;
     struct events events;
     enum vcpu_state_kind state;
-    bool interrupts_on; /* RFLAGS.IF when it halted */
-    uint64_t slice_end; /* TSC: when another vCPU's turn comes */
-    uint64_t overrun;   /* by how many ticks it outran its last slice */
-    uint64_t timer;     /* TSC: when timer_vector is raised; 0 is never */
+    struct event_blocking blocking; /* when it halted */
+    uint64_t slice_end;             /* TSC: when another vCPU's turn comes */
+    uint64_t overrun;               /* by how many ticks it outran its last slice */
+    uint64_t timer;                 /* TSC: when timer_vector is raised; 0 is never */
     uint8_t timer_vector;
-    uint8_t cr8; /* held for the guest; without an APIC it holds nothing back */
+    uint8_t cr8;              /* held for the guest; without an APIC it holds nothing back */
     uint64_t cr2, dr[4], dr6; /* while another vCPU runs */
     struct vcpu_msrs msrs;    /* likewise */
     struct xstate *xstate;    /* likewise; XCR0 always */
@@ -59,7 +59,8 @@ enum vcpu_register {
     VCPU_RIP,
     VCPU_RSP,
     VCPU_RFLAGS,
-    VCPU_CR0, /* as the guest sees it */
+    VCPU_IN_NMI, /* 1 until IRET; read-only */
+    VCPU_CR0,    /* as the guest sees it */
     VCPU_CR3,
     VCPU_CR4, /* as the guest sees it */
     VCPU_EFER,

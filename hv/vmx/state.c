@@ -77,6 +77,7 @@ uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which) {
     switch ((unsigned)which) {
     case VCPU_CR0: return seen(GUEST_CR0, CR0_READ_SHADOW, cr0_mask);
     case VCPU_CR4: return seen(GUEST_CR4, CR4_READ_SHADOW, cr4_mask);
+    case VCPU_IN_NMI: return vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & BLOCKING_BY_NMI ? 1 : 0;
     default: return vmcs_read(fields[which]);
     }
 }
