@@ -17,6 +17,7 @@ static const char *const words[] = {
     [DEBUG_SPIN] = "spin",
     [DEBUG_BAD_CONTROLS] = "bad-controls",
     [DEBUG_BAD_HOST] = "bad-host",
+    [DEBUG_BAD_EPT] = "bad-ept",
     [DEBUG_BAD_GUEST] = "bad-guest",
 };
 
@@ -62,6 +63,7 @@ void debug_run(void) {
     case DEBUG_PANIC:
     case DEBUG_BAD_CONTROLS:
     case DEBUG_BAD_HOST:
+    case DEBUG_BAD_EPT:
     case DEBUG_BAD_GUEST: break;
     }
 }

@@ -14,6 +14,7 @@ enum debug {
     DEBUG_SPIN,           /* loop for ever before the first guest */
     DEBUG_BAD_CONTROLS,   /* VM entry with an invalid control field: error 7 */
     DEBUG_BAD_HOST,       /* VM entry with an invalid host-state field: error 8 */
+    DEBUG_BAD_EPT,        /* an EPT entry that is writable but not readable */
     DEBUG_BAD_GUEST,      /* VM entry with invalid guest state: exit reason 33 */
 };
 

@@ -43,6 +43,8 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
     if (exit->kind == VM_EXIT_MEMORY) {
         format(what, sizeof what, ": %s of guest-physical 0x%lx", access_names[exit->memory.access],
                exit->memory.address);
+    } else if (exit->kind == VM_EXIT_MISCONFIGURED) {
+        format(what, sizeof what, " for guest-physical 0x%lx", exit->memory.address);
     } else if (exit->kind == VM_EXIT_IO) {
         format(what, sizeof what, ": %s port 0x%x", exit->io.in ? "INS from" : "OUTS to",
                exit->io.port);
@@ -60,6 +62,10 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
     if (exit->kind == VM_EXIT_MEMORY) {
         record_hex("address", exit->memory.address);
         record_text("access", access_names[exit->memory.access]);
+        virt->map_record(vm->map, exit->memory.address);
+    } else if (exit->kind == VM_EXIT_MISCONFIGURED) {
+        record_hex("address", exit->memory.address);
+        virt->map_record(vm->map, exit->memory.address);
     }
     record_hex("rip", rip);
     record_registers(vcpu);

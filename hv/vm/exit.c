@@ -85,6 +85,7 @@ static const struct {
     [VM_EXIT_XSETBV] = {"xsetbv", handle_xsetbv},
     [VM_EXIT_MEMORY] = {"memory", handle_memory},
     [VM_EXIT_MISCONFIGURED] = {"misconfigured", handle_crash},
+    [VM_EXIT_MISCONFIGURED] = {"misconfigured", handle_crash},
     [VM_EXIT_EXCEPTION] = {"exception", handle_exception},
     [VM_EXIT_NO_OPERATION] = {"no-operation", handle_no_operation},
     [VM_EXIT_UNDEFINED] = {"undefined", handle_undefined},

@@ -17,6 +17,7 @@ enum vm_exit_kind {
     VM_EXIT_CONTROL_REGISTER,
     VM_EXIT_XSETBV,
     VM_EXIT_MEMORY,       /* a guest-physical address without the mapping that the access needs */
+    VM_EXIT_MISCONFIGURED, /* its mapping is not one that the processor accepts: a bug of ours */
     VM_EXIT_EXCEPTION,    /* one that is watched so that its delivery can't go on for ever */
     VM_EXIT_NO_OPERATION, /* an instruction without effect here: it is skipped */
     VM_EXIT_UNDEFINED,    /* an instruction that this guest's processor does not have: #UD */

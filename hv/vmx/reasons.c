@@ -61,6 +61,11 @@ static void decode_ept_violation(struct vm_exit *exit) {
     }
 }
 
+/* 28.2.1: no qualification, only the address */
+static void decode_ept_misconfiguration(struct vm_exit *exit) {
+    exit->memory.address = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+}
+
 /* One row a line: tests/unit/test_exit_table.py reads them, and the table in the docs comes from them. */
 static const struct exit_reason reasons[] = {
     [0] = {"Exception or non-maskable interrupt (NMI)", VM_EXIT_EXCEPTION, decode_exception},
@@ -109,7 +114,7 @@ static const struct exit_reason reasons[] = {
     [46] = {"Access to GDTR or IDTR", VM_EXIT_IMPOSSIBLE, NULL},
     [47] = {"Access to LDTR or TR", VM_EXIT_IMPOSSIBLE, NULL},
     [48] = {"EPT violation", VM_EXIT_MEMORY, decode_ept_violation},
-    [49] = {"EPT misconfiguration", VM_EXIT_UNSUPPORTED, NULL},
+    [49] = {"EPT misconfiguration", VM_EXIT_MISCONFIGURED, decode_ept_misconfiguration},
     [50] = {"INVEPT", VM_EXIT_UNDEFINED, NULL},
     [51] = {"RDTSCP", VM_EXIT_IMPOSSIBLE, NULL},
     [52] = {"VMX-preemption timer expired", VM_EXIT_TIMER, NULL},

@@ -182,14 +182,17 @@ static void set_guest_state(struct vmx_vcpu *vcpu, const struct vcpu_start *star
     vcpu->vcpu.registers.rsi = start->rsi;
 }
 
-/* One wrong field of each class that VM entry checks (27.2.1, 27.2.2, 27.3.1). */
-static void spoil(void) {
+/* One wrong field of each class that VM entry checks (27.2.1, 27.2.2, 27.3.1), or a wrong entry. */
+static void spoil(uint64_t ept_pointer) {
     if (debug == DEBUG_BAD_CONTROLS) {
         vmcs_write(CR3_TARGET_COUNT, 0x1ff); /* more targets than any processor has */
     } else if (debug == DEBUG_BAD_HOST) {
         vmcs_write(HOST_TR_SELECTOR, 0); /* must not be 0 */
     } else if (debug == DEBUG_BAD_GUEST) {
         vmcs_write(GUEST_RFLAGS, 0); /* bit 1 must be 1 */
+    } else if (debug == DEBUG_BAD_EPT) {
+        uint64_t *root = (uint64_t *)(ept_pointer & ~0xfffull);
+        root[0] &= ~1ull; /* writable but not readable: 29.3.3.1 */
     }
 }
 
@@ -197,5 +200,5 @@ void vmx_vmcs_set_up(struct vmx_vcpu *vcpu, const struct vcpu_start *start, uint
     set_controls(vcpu, ept_pointer);
     set_host_state(vcpu);
     set_guest_state(vcpu, start);
-    spoil();
+    spoil(ept_pointer);
 }

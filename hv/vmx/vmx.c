@@ -151,6 +151,20 @@ static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
     details->qualification = vmcs_read(EXIT_QUALIFICATION);
 }
 
+/* The entries from the root on, down to the one that maps the address or stops there. */
+static void map_record(const struct guest_map *map, uint64_t guest) {
+    struct ept_walk walk = ept_walk(&map->ept, guest);
+    record_open("ept");
+    record_open_list("entries");
+    for (int i = 0; i < walk.levels; i++) {
+        record_hex(0, walk.entries[i]);
+    }
+    record_close();
+    record_flag("mapped", walk.mapped);
+    record_text("misconfigured", walk.misconfigured);
+    record_close();
+}
+
 const struct virt vmx = {
     .name = "vmx",
     .present = vmx_present,
@@ -161,6 +175,7 @@ const struct virt vmx = {
     .map_create = ept_create,
     .map_add = ept_add,
     .map_destroy = ept_destroy,
+    .map_record = map_record,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
     .vcpu_run = vcpu_run,
