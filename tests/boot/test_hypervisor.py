@@ -141,3 +141,11 @@ def test_runs_are_tick_identical(boot_machine: BootMachine) -> None:
         consoles.append((machine.directory / "console.log").read_bytes())
     assert consoles[0] == consoles[1]
     assert b"hello| Hello" in consoles[0]
+
+
+def test_an_ept_misconfiguration_is_reported_with_the_entry(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["hello"], command_line="debug=bad-ept", requires=VMX)
+    crash = machine.expect_record("crash", guest="hello", reason="EPT misconfiguration")
+    assert crash["ept"]["misconfigured"] == "writable but not readable"
+    assert int(crash["ept"]["entries"][-1], 16) & 7 == 6  # writable and executable, not readable
+    assert machine.expect_record("done")["status"] == "guest-crashed"
