@@ -40,6 +40,8 @@ DEVIATIONS = {
         "bad_guest_debug_control": "Bochs 2.7 does not check IA32_DEBUGCTL",
         "bad_guest_rip": "Bochs 2.7 does not check that RIP is canonical",
         "bad_guest_halted_with_exception": "Bochs 2.7 does not look at events for HLT",
+        "invalidation_types_are_whole_registers": "Bochs 2.7 looks at 32 bits of the type",
+        "vmcall_in_root_operation": "Bochs 2.7 fails with error 19, as if an SMM monitor were there",
         "bad_guest_pending_debug": "Bochs 2.7 lets pending debug exceptions be anything",
     }
 }
