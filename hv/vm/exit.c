@@ -1,5 +1,6 @@
 #include "core/console.h"
 #include "core/panic.h"
+#include "cpu/port.h"
 #include "vm/handlers.h"
 #include "vm/scheduler.h"
 
@@ -36,9 +37,17 @@ static enum vm_action handle_protected(struct vcpu *vcpu, const struct vm_exit *
     return VM_RESUME;
 }
 
-/* The guest's own exception: it passes through here only so that a guest whose handler raises the
- * same one again, for ever, can't keep the processor inside one delivery (CVE-2015-5307). */
+/* The guest's own #AC or #DB: it passes through here only so that a guest whose delivery of one raises
+ * the same one again can't keep the processor there for ever (CVE-2015-5307, CVE-2015-8104). */
 static enum vm_action handle_exception(struct vcpu *vcpu, const struct vm_exit *exit) {
+    if (exit->exception.type != EVENT_EXCEPTION) {
+        struct event event = {.valid = true,
+                              .type = (enum event_type)exit->exception.type,
+                              .vector = exit->exception.vector,
+                              .instruction_length = exit->exception.length};
+        events_restore(&vcpu->events, event);
+        return VM_RESUME;
+    }
     events_raise_exception(&vcpu->events, (enum exception_vector)exit->exception.vector,
                            exit->exception.has_error_code, exit->exception.error_code);
     return VM_RESUME;
@@ -85,7 +94,6 @@ static const struct {
     [VM_EXIT_XSETBV] = {"xsetbv", handle_xsetbv},
     [VM_EXIT_MEMORY] = {"memory", handle_memory},
     [VM_EXIT_MISCONFIGURED] = {"misconfigured", handle_crash},
-    [VM_EXIT_MISCONFIGURED] = {"misconfigured", handle_crash},
     [VM_EXIT_EXCEPTION] = {"exception", handle_exception},
     [VM_EXIT_NO_OPERATION] = {"no-operation", handle_no_operation},
     [VM_EXIT_UNDEFINED] = {"undefined", handle_undefined},
@@ -109,6 +117,11 @@ enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit) {
     enum vm_action action = kinds[exit->kind].handle(vcpu, exit);
     if (vcpu->events.triple_fault) {
         return crash_because(vcpu, exit, "Triple fault");
+    }
+    /* Entry delivers an exception before it looks at the timer (SDM 3C 27.7.4), and the delivery may
+     * exit again: a guest for which that goes on for ever has its slice ended here. */
+    if (action == VM_RESUME && vcpu->events.now.valid && rdtsc() >= vcpu->slice_end) {
+        return handle_timer(vcpu, exit);
     }
     return action;
 }

@@ -4,21 +4,29 @@
 
 #include "vm/events.h"
 #include "vmx/controls.h"
+#include "vmx/debug_exception.h"
 #include "vmx/vmcs.h"
 
 /* 28.2.3: an IRET that unblocked NMIs and then faulted will run again, so they are blocked again. */
 static void undo_nmi_unblocking(void) {
+    if (vmcs_read(IDT_VECTORING_INFORMATION) & INTERRUPTION_VALID) {
+        return; /* then the bit that led here is undefined */
+    }
     uint64_t state = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
     vmcs_write(GUEST_INTERRUPTIBILITY_STATE, state | BLOCKING_BY_NMI);
 }
 
 /* 28.2.2, and 25.9.2 for the fields: bits 7:0 the vector, 10:8 the type, 11 an error code is there */
 static void decode_exception(struct vm_exit *exit) {
-    enum { TYPE_NMI = 2 };
     uint32_t information = (uint32_t)vmcs_read(VM_EXIT_INTERRUPTION_INFORMATION);
-    if ((information >> INTERRUPTION_TYPE_SHIFT & 7) == TYPE_NMI) {
+    exit->exception.type = information >> INTERRUPTION_TYPE_SHIFT & 7;
+    if (exit->exception.type == EVENT_NMI) {
         exit->kind = VM_EXIT_NMI;
         return;
+    }
+    exit->exception.length = 0;
+    if (exit->exception.type == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION) {
+        exit->exception.length = (uint8_t)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
     }
     exit->exception.vector = (uint8_t)information;
     if (information & INTERRUPTION_NMI_UNBLOCKING && exit->exception.vector != VECTOR_DF) {
@@ -27,6 +35,9 @@ static void decode_exception(struct vm_exit *exit) {
     exit->exception.has_error_code = information & INTERRUPTION_ERROR_CODE_VALID;
     exit->exception.error_code =
         exit->exception.has_error_code ? (uint32_t)vmcs_read(VM_EXIT_INTERRUPTION_ERROR_CODE) : 0;
+    if (exit->exception.vector == VECTOR_DB && exit->exception.type == EVENT_EXCEPTION) {
+        debug_exception_complete();
+    }
 }
 
 /* Table 28-3: bits 3:0 the register, 5:4 the operation, 11:8 the GPR, 31:16 LMSW's source */
