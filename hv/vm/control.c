@@ -33,7 +33,8 @@ uint64_t control_cr4_allowed(void) {
 /* 4.4.1: under PAE paging, CR3 points to four entries that are read at once and kept. */
 static bool load_pdptes(struct vcpu *vcpu, uint64_t cr3) {
     enum { PRESENT = 1 };
-    const uint64_t reserved = 0x1e6 | ~0x000fffffffffffffull; /* 2:1, 8:5, above 51 */
+    /* 2:1, 8:5, and what is above the physical addresses that the guest has: VM entry checks it too */
+    const uint64_t reserved = 0x1e6 | ~0ull << (guest_cpuid(0x80000008, 0).eax & 0xff);
     uint64_t entries[4];
     if (!guest_physical_read(vcpu->vm, cr3 & 0xffffffe0, entries, sizeof entries)) {
         return false;
@@ -62,8 +63,11 @@ static bool write_cr0_of(struct vcpu *vcpu, uint64_t value) {
     value = (value & CR0_KNOWN) | CR0_ET;
     bool starts_paging = value & ~old & CR0_PG_64, stops_paging = old & ~value & CR0_PG_64;
     if (starts_paging && efer & EFER_LME) {
-        /* 10.8.5: PAE first, and not with a 64-bit code segment still there from before. */
-        if (!(cr4 & CR4_PAE) || virt->get(vcpu, VCPU_CS_RIGHTS) >> 13 & 1) {
+        /* 10.8.5: PAE first, and not with a 64-bit code segment still there from before, or with a
+         * 16-bit TSS (2A, MOV to control registers). */
+        enum { TYPE = 0xf, BUSY_TSS_16 = 3 };
+        if (!(cr4 & CR4_PAE) || virt->get(vcpu, VCPU_CS_RIGHTS) >> 13 & 1 ||
+            (virt->get(vcpu, VCPU_TR_RIGHTS) & TYPE) == BUSY_TSS_16) {
             return false;
         }
         efer |= EFER_LMA;

@@ -69,6 +69,7 @@ enum vcpu_register {
     VCPU_CS_BASE,
     VCPU_CS_RIGHTS, /* type 3:0, S 4, DPL 6:5, P 7, L 13, D/B 14, G 15, as in a descriptor */
     VCPU_SS_RIGHTS,
+    VCPU_TR_RIGHTS,
     VCPU_DS_BASE,
     VCPU_ES_BASE,
     VCPU_SS_BASE,
