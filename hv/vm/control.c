@@ -153,6 +153,12 @@ bool control_write_efer(struct vcpu *vcpu, uint64_t value) {
     return true;
 }
 
+/* Without unrestricted guest VM entry insists on paging (27.3.1.1), whatever the guest believes. */
+static bool stops_paging_for_good(struct vcpu *vcpu, uint64_t cr0) {
+    bool stops = virt->get(vcpu, VCPU_CR0) & ~cr0 & CR0_PG_64 && !vcpu_in_64_bit_mode(vcpu);
+    return stops && !virt->can_start_in(VCPU_PROTECTED);
+}
+
 enum vm_action handle_control_register(struct vcpu *vcpu, const struct vm_exit *exit) {
     uint64_t cr0 = virt->get(vcpu, VCPU_CR0);
     bool good = true;
@@ -161,6 +167,10 @@ enum vm_action handle_control_register(struct vcpu *vcpu, const struct vm_exit *
         uint64_t value = vcpu_gpr(vcpu, exit->control.gpr);
         if (!vcpu_in_64_bit_mode(vcpu)) {
             value = (uint32_t)value;
+        }
+        if (exit->control.number == 0 && stops_paging_for_good(vcpu, value)) {
+            return crash_because(vcpu, exit,
+                                 "paging turned off on a CPU without unrestricted guest");
         }
         good = write_register(vcpu, exit->control.number, value);
         break;
