@@ -42,8 +42,10 @@ static uint64_t fix(uint64_t value, uint64_t required, uint64_t allowed) {
 }
 
 void *vmx_region_create(void) {
-    uint32_t *region = page_allocate();
-    *region = (uint32_t)vmx_capabilities.basic & 0x7fffffff; /* A.1, bits 30:0 */
+    uint32_t *region = pages_allocate(1, 1);
+    if (region) {
+        *region = (uint32_t)vmx_capabilities.basic & 0x7fffffff; /* A.1, bits 30:0 */
+    }
     return region;
 }
 
@@ -65,6 +67,9 @@ void vmx_start(void) {
         fix(read_cr4() | CR4_VMXE, vmx_capabilities.cr4_required, vmx_capabilities.cr4_allowed));
 
     vmxon_region = vmx_region_create();
+    if (!vmxon_region) {
+        panic("out of memory");
+    }
     enum vmx_result result = vmxon((uint64_t)vmxon_region);
     if (result != VMX_SUCCEED) {
         panic("VMXON failed (%s)", result == VMX_FAIL_INVALID ? "VMfailInvalid" : "VMfailValid");

@@ -9,5 +9,6 @@ extern struct vmx_capabilities vmx_capabilities;
 void vmx_start(void);
 void vmx_stop(void);
 
-/* A zeroed page that begins with this processor's VMCS revision identifier (25.2, 25.11.5). */
+/* A zeroed page that begins with this processor's VMCS revision identifier (25.2, 25.11.5); NULL when
+ * memory is out. */
 void *vmx_region_create(void);

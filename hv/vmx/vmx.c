@@ -61,13 +61,15 @@ static void take_vpid(struct vmx_vcpu *vcpu) {
 
 static struct vcpu *vcpu_create(struct vm *vm, const struct vcpu_start *start) {
     struct vmx_vcpu *vcpu = pages_allocate(1, 1);
-    if (!vcpu || !vcpu_start_state(&vcpu->vcpu, vm)) {
-        if (vcpu) {
-            pages_free(vcpu, 1);
-        }
+    if (!vcpu) {
         return 0;
     }
-    vcpu->vmcs = vmx_region_create();
+    vcpu->vmcs = vcpu_start_state(&vcpu->vcpu, vm) ? vmx_region_create() : 0;
+    if (!vcpu->vmcs) {
+        vcpu_free_state(&vcpu->vcpu);
+        pages_free(vcpu, 1);
+        return 0;
+    }
     take_vpid(vcpu);
     clear(vcpu); /* 25.11.3: a region's launch state is undefined until VMCLEAR */
     make_current(vcpu);
