@@ -36,10 +36,12 @@ static void set_controls(struct vmx_vcpu *vcpu, uint64_t ept_pointer) {
                    PRIMARY_USE_TSC_OFFSETTING | PRIMARY_ACTIVATE_SECONDARY_CONTROLS,
                0);
     vmcs_write(PRIMARY_PROCESSOR_BASED_CONTROLS, vcpu->primary_controls);
+    /* Only with a VPID of its own (take_vpid): 0 with this control would be invalid (27.2.1.1). */
+    uint32_t vpid = vcpu->vpid ? SECONDARY_ENABLE_VPID : 0;
     vmcs_write(SECONDARY_PROCESSOR_BASED_CONTROLS,
                choose("secondary processor-based controls", c->secondary, SECONDARY_ENABLE_EPT,
-                      SECONDARY_ENABLE_VPID | SECONDARY_UNRESTRICTED_GUEST |
-                          SECONDARY_WBINVD_EXITING | SECONDARY_ENABLE_RDTSCP));
+                      vpid | SECONDARY_UNRESTRICTED_GUEST | SECONDARY_WBINVD_EXITING |
+                          SECONDARY_ENABLE_RDTSCP));
     /* DR7 is the guest's own, and lost at every exit (28.5.1) unless these two carry it over. */
     vmcs_write(PRIMARY_VM_EXIT_CONTROLS,
                choose("VM-exit controls", c->exit,
