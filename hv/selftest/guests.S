@@ -82,4 +82,72 @@ guest vmfunc
 	hlt
 end_guest vmfunc
 
+/* Counts in RAX without an exit. */
+guest count_up
+1:	inc %rax
+	jmp 1b
+end_guest count_up
+
+guest rdtsc
+1:	rdtsc
+	hlt
+	jmp 1b
+end_guest rdtsc
+
+/* Reads MSR ECX into EDX:EAX; then writes them. */
+guest msr
+	rdmsr
+	hlt
+	wrmsr
+	hlt
+end_guest msr
+
+/* DR7 from RBX, then into RAX. */
+guest dr7
+	mov %rbx, %dr7
+	hlt
+	mov %dr7, %rax
+	hlt
+end_guest dr7
+
+/* Ends with exit code 42, by hypercall (guests/abi.h). */
+guest exit_42
+	mov $1, %eax
+	mov $42, %edi
+	vmcall
+	ud2
+end_guest exit_42
+
+/*
+ * RBX counts how far it came. INT 0x42 if RCX is not 0. Each vector's stub halts, with the vector on
+ * the stack under what the processor pushed, and then drops RAX bytes and returns.
+ */
+	.globl guest_events_after_sti, guest_events_after_int, guest_events_stubs
+guest events
+	test %ecx, %ecx
+	jnz 1f
+	inc %rbx
+	hlt
+	sti
+	inc %rbx			/* interrupts are still held back here */
+guest_events_after_sti:
+	inc %rbx
+	hlt
+1:	int $0x42
+guest_events_after_int:
+	hlt
+	.balign 16
+guest_events_stubs:
+	.set vector, 0
+	.rept 256
+	.balign 16
+	pushq $vector
+	jmp 1f
+	.set vector, vector + 1
+	.endr
+1:	hlt
+	add %rax, %rsp
+	iretq
+end_guest events
+
 	.section .note.GNU-stack, "", @progbits

@@ -1,4 +1,4 @@
-/* A small guest for one self-test: 2 MiB, long mode, one of the programs of guests.S at 1 MiB. */
+/* A small guest for one self-test: 1.2 MiB, long mode, one of the programs of guests.S at 1 MiB. */
 #pragma once
 
 #include "selftest/entry.h"
@@ -10,9 +10,9 @@ struct program {
 };
 
 enum {
-    MACHINE_MEMORY = 2 << 20,
+    MACHINE_MEMORY = 0x130000,
     MACHINE_CODE = 1 << 20,  /* where the program is, guest-physical and linear */
-    MACHINE_DATA = 0x180000, /* a page that self-tests use as they like */
+    MACHINE_DATA = 0x110000, /* pages that self-tests use as they like; the stack is above */
     MACHINE_PATIENCE =
         400000, /* TSC ticks after which a guest that runs on comes back: reason 52 */
 };
