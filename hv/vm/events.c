@@ -11,12 +11,14 @@ enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT };
 
 static enum exception_class class_of(uint8_t vector) {
     switch (vector) {
-    case VECTOR_PF: return PAGE_FAULT;
+    case VECTOR_PF:
+    case VECTOR_VE: return PAGE_FAULT;
     case VECTOR_DE:
     case VECTOR_TS:
     case VECTOR_NP:
     case VECTOR_SS:
-    case VECTOR_GP: return CONTRIBUTORY;
+    case VECTOR_GP:
+    case VECTOR_CP: return CONTRIBUTORY;
     default: return BENIGN;
     }
 }
