@@ -69,7 +69,9 @@ static enum vm_action handle_timer(struct vcpu *vcpu, const struct vm_exit *exit
     return scheduler_timer(vcpu) ? VM_LEAVE : VM_RESUME;
 }
 
-/* No device of the hypervisor's own raises interrupts, and RFLAGS.IF is 0 outside of guests. */
+/* No device of the hypervisor's own raises interrupts: it is one that firmware left running. The exit
+ * has acknowledged it, or it would exit again before the guest's next instruction, for ever; without
+ * an EOI none of its priority or below comes again. */
 static enum vm_action handle_interrupt(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)vcpu, (void)exit;
     return VM_RESUME;
