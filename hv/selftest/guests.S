@@ -118,6 +118,16 @@ guest exit_42
 	ud2
 end_guest exit_42
 
+/* Likewise, with interrupts on. */
+guest sti_exit_42
+	sti
+	nop
+	mov $1, %eax
+	mov $42, %edi
+	vmcall
+	ud2
+end_guest sti_exit_42
+
 /*
  * RBX counts how far it came. INT 0x42 if RCX is not 0. Each vector's stub halts, with the vector on
  * the stack under what the processor pushed, and then drops RAX bytes and returns.

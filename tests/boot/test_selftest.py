@@ -42,6 +42,7 @@ DEVIATIONS = {
         "bad_guest_halted_with_exception": "Bochs 2.7 does not look at events for HLT",
         "invalidation_types_are_whole_registers": "Bochs 2.7 looks at 32 bits of the type",
         "vmcall_in_root_operation": "Bochs 2.7 takes it for one to an SMM monitor: error 19",
+        "external_interrupts_exit_with_interrupts_off": "Bochs 2.7 looks at the guest's RFLAGS.IF",
         "nmi_blocking_stays_with_its_guest": "Bochs 2.7 carries it over to the next guest",
         "bad_guest_pending_debug": "Bochs 2.7 lets pending debug exceptions be anything",
     }
