@@ -83,6 +83,13 @@ uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which) {
     }
 }
 
+/* What MOV to CR0, CR3 and CR4 and WRMSR of EFER do besides: a VMWRITE does not (29.4.3.3). */
+static void forget_old_paging(struct vcpu *vcpu, enum vcpu_register which) {
+    if (which == VCPU_CR0 || which == VCPU_CR3 || which == VCPU_CR4 || which == VCPU_EFER) {
+        vmx_forget_translations(vmx_vcpu(vcpu));
+    }
+}
+
 void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value) {
     const struct vmx_capabilities *c = &vmx_capabilities;
     const uint64_t caching = CR0_CD | CR0_NW;
@@ -98,6 +105,7 @@ void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value) {
     case VCPU_EFER: set_efer(vmx_vcpu(vcpu), value); break;
     default: vmcs_write_named(fields[which], value, "a guest register", "vmx_set"); break;
     }
+    forget_old_paging(vcpu, which);
 }
 
 void vmx_set_pdptes(struct vcpu *vcpu, const uint64_t entries[4]) {

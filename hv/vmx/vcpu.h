@@ -41,6 +41,9 @@ void vmx_keep_interrupted_event(struct vmx_vcpu *vcpu);
 /* set_up.c: all of a new VMCS, which is current. */
 void vmx_vmcs_set_up(struct vmx_vcpu *vcpu, const struct vcpu_start *start, uint64_t ept_pointer);
 
+/* vmx.c: drops what the processor has cached of the guest's own page tables (29.4.3.3). */
+void vmx_forget_translations(const struct vmx_vcpu *vcpu);
+
 /* state.c: the table's get, set and set_pdptes. */
 uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which);
 void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);

@@ -43,20 +43,26 @@ static void clear(const struct vmx_vcpu *vcpu) {
     }
 }
 
-/* A new vCPU may get an identifier that another had: nothing cached for that may be left (29.4.3.3). */
-static void take_vpid(struct vmx_vcpu *vcpu) {
-    static uint16_t last;
-    const uint64_t capabilities = vmx_capabilities.ept_vpid;
-    if (!(vmx_capabilities.secondary.allowed & SECONDARY_ENABLE_VPID) ||
-        !(capabilities & VPID_CAP_INVVPID)) {
-        return;
+void vmx_forget_translations(const struct vmx_vcpu *vcpu) {
+    if (!vcpu->vpid) {
+        return; /* then each entry and exit does so (29.4.3.1) */
     }
-    vcpu->vpid = ++last ? last : ++last; /* 0 is the hypervisor's */
-    bool single = capabilities & VPID_CAP_INVVPID_SINGLE;
+    bool single = vmx_capabilities.ept_vpid & VPID_CAP_INVVPID_SINGLE;
     if (invvpid(single ? INVVPID_SINGLE_CONTEXT : INVVPID_ALL_CONTEXTS, vcpu->vpid, 0) !=
         VMX_SUCCEED) {
         panic("INVVPID failed");
     }
+}
+
+/* A new vCPU may get an identifier that another had: nothing cached for that may be left (29.4.3.3). */
+static void take_vpid(struct vmx_vcpu *vcpu) {
+    static uint16_t last;
+    if (!(vmx_capabilities.secondary.allowed & SECONDARY_ENABLE_VPID) ||
+        !(vmx_capabilities.ept_vpid & VPID_CAP_INVVPID)) {
+        return;
+    }
+    vcpu->vpid = ++last ? last : ++last; /* 0 is the hypervisor's */
+    vmx_forget_translations(vcpu);
 }
 
 static struct vcpu *vcpu_create(struct vm *vm, const struct vcpu_start *start) {
