@@ -1,7 +1,7 @@
 /* Floods its console: no line ends, then escape sequences, then lines that look like others'. */
 #include "guests/runtime.h"
 
-enum { FLOOD = 32 << 10, UART = 0x3f8 };
+enum { FLOOD = 16 << 10, UART = 0x3f8 };
 
 static void put(uint8_t byte) {
     asm volatile("outb %0, %1" : : "a"(byte), "Nd"((uint16_t)UART));
