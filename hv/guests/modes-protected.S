@@ -18,7 +18,9 @@
 	.set DIRECTORY, 0x21000		/* the first GiB: itself */
 	.set DIRECTORY_2, 0x22000	/* at ALIAS: guest-physical 2 MiB */
 	.set DIRECTORY_3, 0x23000	/* at ALIAS: guest-physical 0 */
-	.set PML4, 0x24000
+	.set DIRECTORY_4, 0x25000	/* at ALIAS: the device */
+	.set DEVICE, 0xd0000000		/* dev/scratch.h */
+	.set PML4, 0x26000
 	.set ALIAS, 0x40000000
 	.set PRESENT, 1
 	.set LARGE_PAGE, 0x83
@@ -216,6 +218,15 @@ guest_start:
 	cmpl $0x22222222, ALIAS + 0x1000
 	report 20
 
+	/* The hypervisor translates by the same ones: here the device is, there it is not any more. */
+	movl $DIRECTORY_4 + PRESENT, PDPT + 8
+	mov %cr3, %eax
+	mov %eax, %cr3
+	movl $0, PDPT + 8
+	movl $0x33333333, ALIAS + 0x10
+	cmpl $0x33333333, ALIAS + 0x10
+	report 21
+
 	mov $HYPERCALL_EXIT, %eax
 	xor %edi, %edi
 	vmcall
@@ -259,6 +270,7 @@ write_tables:
 	movl $0x200000 + LARGE_PAGE, DIRECTORY + 8
 	movl $0x200000 + LARGE_PAGE, DIRECTORY_2
 	movl $LARGE_PAGE, DIRECTORY_3
+	movl $DEVICE + LARGE_PAGE, DIRECTORY_4
 	/* In long mode the first entry is a PDPT that has only an identity. */
 	movl $PML4 + 0x1003, PML4
 	movl $DIRECTORY + 3, PML4 + 0x1000

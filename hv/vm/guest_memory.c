@@ -54,10 +54,10 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
         return walk(vcpu->vm, cr3 & ENTRY_ADDRESS, four_level, linear, physical);
     }
     if (cr4 & CR4_PAE) {
-        uint64_t entry;
-        uint64_t at = (cr3 & 0xffffffe0) + (linear >> 30 & 3) * sizeof entry;
+        /* Those that the processor keeps since CR3 was loaded, whatever memory has now (4.4.1). */
+        uint64_t entry = virt->get(vcpu, VCPU_PDPTE0 + (linear >> 30 & 3));
         struct walk_shape below = {2, 9, 8, 2};
-        return guest_physical_read(vcpu->vm, at, &entry, sizeof entry) && entry & ENTRY_PRESENT &&
+        return entry & ENTRY_PRESENT &&
                walk(vcpu->vm, entry & ENTRY_ADDRESS, below, linear, physical);
     }
     struct walk_shape two_level = {2, 10, 4, cr4 & CR4_PSE ? 2 : 1};
