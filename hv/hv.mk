@@ -40,7 +40,7 @@ HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c
 # mode are linked elsewhere.
 HV_GUEST_RUNTIME := hv/guests/runtime.S hv/guests/runtime.c hv/guests/interrupts.c
 HV_GUESTS := $(basename $(notdir $(filter-out $(HV_GUEST_RUNTIME),$(wildcard hv/guests/*.c hv/guests/*.S))))
-HV_REAL_GUESTS := modes
+HV_REAL_GUESTS := modes events-real
 
 HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c)
 HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))

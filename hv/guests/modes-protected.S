@@ -224,7 +224,8 @@ guest_start:
 	mov %eax, %cr3
 	movl $0, PDPT + 8
 	movl $0x33333333, ALIAS + 0x10
-	cmpl $0x33333333, ALIAS + 0x10
+	mov ALIAS + 0x10, %eax
+	cmp $0x33333333, %eax
 	report 21
 
 	mov $HYPERCALL_EXIT, %eax

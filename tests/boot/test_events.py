@@ -32,6 +32,17 @@ def test_events_arrive_where_a_processor_delivers_them(
     assert int(reports[0]["value"], 16) >= least_checks
 
 
+def test_events_arrive_in_real_mode_by_its_vector_table(
+    boot_machine: BootMachine, tmp_path: Path
+) -> None:
+    machine = boot_machine(modules=[module("events-real", tmp_path, mode="real")], requires=VMX)
+    machine.expect_record("vm-stop", guest="events-real", reason="exit", code=0)
+    reports = [record for record in machine.records if record.kind == "report"]
+    assert [(int(record["value"], 16), record["passed"]) for record in reports] == [
+        (number, True) for number in range(1, 9)
+    ]
+
+
 def test_guests_sleep_by_their_own_timers_and_work_in_between(
     boot_machine: BootMachine, tmp_path: Path
 ) -> None:
