@@ -37,4 +37,39 @@ attempt_\name:
 	attempt write_cr0, mov %rdi, %cr0
 	attempt write_cr4, mov %rdi, %cr4
 
+/*
+ * enum outcome attempt_in_ring_3(code selector, RIP, data selector, RSP): goes there by IRET, and comes
+ * back by the fault that ends whatever runs there. Segment registers but CS and SS are 0 after that.
+ */
+	.globl attempt_in_ring_3
+attempt_in_ring_3:
+	push %rbp
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %rsp, fault_resume_rsp(%rip)
+	lea 1f(%rip), %rax
+	mov %rax, fault_resume(%rip)
+	push %rdx
+	push %rcx
+	pushf
+	push %rdi
+	push %rsi
+	xor %edx, %edx			/* for the division that ends what should have faulted */
+	iretq
+1:	mov $0x10, %eax			/* SELECTOR_DATA */
+	mov %eax, %ds
+	mov %eax, %es
+	mov fault_outcome(%rip), %eax
+	movl $0, fault_outcome(%rip)
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbx
+	pop %rbp
+	ret
+
 	.section .note.GNU-stack, "", @progbits

@@ -40,3 +40,6 @@ enum outcome attempt_invept(uint64_t type, const void *descriptor);
 enum outcome attempt_invvpid(uint64_t type, const void *descriptor);
 enum outcome attempt_write_cr0(uint64_t value);
 enum outcome attempt_write_cr4(uint64_t value);
+
+/* Runs code in ring 3 until it faults; privilege.c prepares what that needs. */
+enum outcome attempt_in_ring_3(uint64_t code, uint64_t rip, uint64_t data, uint64_t rsp);
