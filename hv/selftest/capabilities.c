@@ -1,5 +1,4 @@
 /* The product on lesser processors: capabilities are taken away, and its guests must still run. A.2 */
-#include "core/pages.h"
 #include "cpu/msr.h"
 #include "selftest/bits.h"
 #include "selftest/machine.h"
@@ -122,47 +121,4 @@ SELFTEST(capabilities_agree, "TRUE capability MSRs only relax what the plain one
         check(rows[i].exact.allowed == plain.allowed, "%s allows 0x%x, not 0x%x", rows[i].name,
               rows[i].exact.allowed, plain.allowed);
     }
-}
-
-SELFTEST(vcpu_without_memory,
-         "where memory is out there is no vCPU, no page is lost, nothing panics") {
-    enum { MOST = 64, SPARE = 8 };
-    struct {
-        void *start;
-        uint64_t count;
-    } taken[MOST];
-    void *spare[SPARE];
-    unsigned chunks = 0;
-    struct vm vm = {.map = virt->map_create()};
-    const struct vcpu_start start = {.mode = VCPU_LONG};
-    struct vcpu *vcpu = 0;
-    for (unsigned i = 0; i < SPARE; i++) {
-        spare[i] = page_allocate();
-    }
-    for (uint64_t count = 1 << 16; count; count /= 2) {
-        while (chunks < MOST && (taken[chunks].start = pages_allocate(count, 1))) {
-            taken[chunks++].count = count;
-        }
-    }
-    unsigned pages = 0;
-    while (!vcpu && pages < SPARE) {
-        check_equal("the free pages", pages_available(), pages);
-        vcpu = virt->vcpu_create(&vm, &start);
-        if (!vcpu) {
-            check(pages_available() == pages, "of %u pages %lu are left", pages, pages_available());
-            pages_free(spare[pages++], 1);
-        }
-    }
-    if (check(vcpu && pages, "a vCPU of %u pages", pages)) {
-        note("%u pages", pages);
-        virt->vcpu_destroy(vcpu);
-    }
-    check(pages_available() == pages, "of %u pages %lu are left", pages, pages_available());
-    for (unsigned i = 0; i < chunks; i++) {
-        pages_free(taken[i].start, taken[i].count);
-    }
-    while (pages < SPARE) {
-        pages_free(spare[pages++], 1);
-    }
-    virt->map_destroy(vm.map);
 }
