@@ -58,10 +58,16 @@ static enum vm_action handle_window(struct vcpu *vcpu, const struct vm_exit *exi
     return VM_RESUME; /* the entry delivers what it waited for */
 }
 
+/* An event of the hypervisor's own ends the wait in HLT for the processor (28.1), but not for the
+ * guest: whether that runs on is for the scheduler to say. */
+static enum vm_action go_on(const struct vcpu *vcpu) {
+    return vcpu->state == VCPU_HALTED ? VM_LEAVE : VM_RESUME;
+}
+
 static enum vm_action handle_nmi(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
     print("nmi", "received while %s ran", vcpu->vm->options.name);
-    return VM_RESUME;
+    return go_on(vcpu);
 }
 
 static enum vm_action handle_timer(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -73,8 +79,8 @@ static enum vm_action handle_timer(struct vcpu *vcpu, const struct vm_exit *exit
  * has acknowledged it, or it would exit again before the guest's next instruction, for ever; without
  * an EOI none of its priority or below comes again. */
 static enum vm_action handle_interrupt(struct vcpu *vcpu, const struct vm_exit *exit) {
-    (void)vcpu, (void)exit;
-    return VM_RESUME;
+    (void)exit;
+    return go_on(vcpu);
 }
 
 static enum vm_action handle_impossible(struct vcpu *vcpu, const struct vm_exit *exit) {
