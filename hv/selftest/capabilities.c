@@ -1,7 +1,7 @@
 /* The product on lesser processors: capabilities are taken away, and its guests must still run. A.2 */
 #include "cpu/msr.h"
 #include "selftest/bits.h"
-#include "selftest/machine.h"
+#include "selftest/product.h"
 #include "selftest/selftest.h"
 #include "vmx/controls.h"
 #include "vmx/operation.h"
@@ -97,6 +97,9 @@ SELFTEST(guests_run_without_true_controls,
     const uint32_t default1 = 0x0401e172; /* A.3.2 */
     check_equal("the default1 bits", vmx_capabilities.primary.required & default1, default1);
     secondary_controls_of_a_guest("with default1 bits");
+    /* CR3 accesses exit there. */
+    const struct vm *vm = product_runs(PROGRAM(cr3_exit_42), 0);
+    check_equal("control-register exits", vm->exits[VM_EXIT_CONTROL_REGISTER], 3);
 }
 
 SELFTEST(capabilities_agree, "TRUE capability MSRs only relax what the plain ones require (A.2)") {
@@ -121,4 +124,21 @@ SELFTEST(capabilities_agree, "TRUE capability MSRs only relax what the plain one
         check(rows[i].exact.allowed == plain.allowed, "%s allows 0x%x, not 0x%x", rows[i].name,
               rows[i].exact.allowed, plain.allowed);
     }
+}
+
+static void give_sleeper_a_handler(struct vm *vm) {
+    enum { IDT = 0x20000, VECTOR = 0x41 };
+    extern const uint8_t guest_sleep_handler[];
+    uint64_t handler = MACHINE_CODE + (uint64_t)(guest_sleep_handler - PROGRAM(sleep).start);
+    uint64_t *gate = (uint64_t *)(vm->memory + IDT + 16 * VECTOR);
+    *gate = (handler & 0xffff) | 0x10ull << 16 | 0x8eull << 40 | (handler >> 16) << 48;
+    vmcs_write(GUEST_IDTR_BASE, IDT);
+    vmcs_write(GUEST_IDTR_LIMIT, 16 * 256 - 1);
+}
+
+SELFTEST(guests_sleep_without_hlt_activity,
+         "a guest that halts wakes by its timer, also on a CPU without the HLT activity state") {
+    product_runs(PROGRAM(sleep), give_sleeper_a_handler);
+    vmx_capabilities.misc &= ~(uint64_t)MISC_ACTIVITY_HLT;
+    product_runs(PROGRAM(sleep), give_sleeper_a_handler);
 }

@@ -128,6 +128,53 @@ guest sti_exit_42
 	ud2
 end_guest sti_exit_42
 
+/* Code 42 if CR3 reads as vm/loader.h says, before and after it is written; INVLPG on the way. */
+guest cr3_exit_42
+	mov %cr3, %rax
+	mov %rax, %cr3
+	mov %cr3, %rbx
+	invlpg (%rsp)
+	mov $1, %eax
+	mov $42, %edi
+	cmp $0x1000, %rbx
+	je 1f
+	mov %ebx, %edi
+1:	vmcall
+	ud2
+end_guest cr3_exit_42
+
+/* Sleeps until a timer of its own (hypercall 4) interrupts it with vector 0x41. */
+	.globl guest_sleep_handler
+guest sleep
+	mov $4, %eax
+	mov $20000, %edi
+	mov $0x41, %esi
+	vmcall
+	sti
+	hlt
+	ud2
+guest_sleep_handler:
+	mov $1, %eax
+	mov $42, %edi
+	vmcall
+	ud2
+end_guest sleep
+
+/* Every form of IN and OUT, to port DX where there is a choice. */
+guest io
+	in %dx, %al
+	in %dx, %ax
+	in %dx, %eax
+	in $0x71, %al
+	out %al, %dx
+	out %ax, %dx
+	out %eax, %dx
+	out %eax, $0x70
+	insb
+	rep outsl
+	hlt
+end_guest io
+
 /*
  * RBX counts how far it came. INT 0x42 if RCX is not 0. Each vector's stub halts, with the vector on
  * the stack under what the processor pushed, and then drops RAX bytes and returns.

@@ -1,9 +1,7 @@
 /* External interrupts while a guest runs: the hypervisor's, never the guest's. SDM 3C 26.2, 28.2.2. */
-#include "core/boot_info.h"
 #include "selftest/bits.h"
-#include "selftest/machine.h"
+#include "selftest/product.h"
 #include "selftest/selftest.h"
-#include "vm/scheduler.h"
 #include "vmx/controls.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
@@ -75,29 +73,11 @@ SELFTEST(external_interrupts_exit_with_interrupts_off,
     check_interrupt_exits(0);
 }
 
-static unsigned ended;
-
-static void count_end(struct vm *vm) {
-    ended++;
-    check_equal("its exit code", vm->exit_code, 42);
-    check(vm->exits[VM_EXIT_INTERRUPT] < 4, "%lu exits for one interrupt",
-          vm->exits[VM_EXIT_INTERRUPT]);
-    vm_destroy(vm);
-}
-
 /* Firmware may leave a timer running. Were the interrupt not acknowledged, it would exit for ever. */
 SELFTEST(stray_interrupts_do_not_stop_guests,
          "an interrupt that nobody waits for costs a guest an exit, and not its life") {
-    static struct vm vm;
-    static struct boot_module module;
-    static const struct vm_options options = {"selftest", 2 << 20, VCPU_LONG};
-    struct program program = PROGRAM(sti_exit_42);
-    module = (struct boot_module){.start = (uint64_t)program.start, .end = (uint64_t)program.end};
     uint32_t spurious = raise_interrupt();
-    ended = 0;
-    if (check(vm_create(&vm, &options, &module), "the guest could not be created")) {
-        scheduler_run(&vm, 1, count_end);
-    }
-    check_equal("how many guests ended", ended, 1);
+    const struct vm *vm = product_runs(PROGRAM(sti_exit_42), 0);
+    check_equal("exits for one interrupt", vm->exits[VM_EXIT_INTERRUPT], 1);
     apic_restore(spurious);
 }

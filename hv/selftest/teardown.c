@@ -1,38 +1,16 @@
 /* Out of VMX operation with nothing left behind, and in again. SDM 3C 24.7, 25.11.3. */
-#include "core/boot_info.h"
 #include "core/pages.h"
 #include "core/string.h"
 #include "cpu/control.h"
-#include "guests/abi.h"
 #include "selftest/bits.h"
-#include "selftest/machine.h"
+#include "selftest/product.h"
 #include "selftest/selftest.h"
-#include "vm/scheduler.h"
 #include "vmx/instructions.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
 
-static unsigned ended;
-
-static void count_end(struct vm *vm) {
-    ended++;
-    check_equal("how the guest ended", vm->end, VM_ENDED_EXIT);
-    check_equal("its exit code", vm->exit_code, 42);
-    vm_destroy(vm);
-}
-
-/* All the way that the product goes: create, schedule, exits, handlers, destroy. */
 static void run_a_guest(void) {
-    static struct vm vm;
-    static struct boot_module module;
-    static const struct vm_options options = {"selftest", 2 << 20, VCPU_LONG};
-    struct program program = PROGRAM(exit_42);
-    module = (struct boot_module){.start = (uint64_t)program.start, .end = (uint64_t)program.end};
-    ended = 0;
-    if (check(vm_create(&vm, &options, &module), "the guest could not be created")) {
-        scheduler_run(&vm, 1, count_end);
-        check_equal("how many guests ended", ended, 1);
-    }
+    product_runs(PROGRAM(exit_42), 0);
     check_equal("the current VMCS", vmptrst(), ~0ull);
 }
 
