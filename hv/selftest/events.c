@@ -8,6 +8,7 @@
 #include "selftest/tables.h"
 #include "vmx/controls.h"
 #include "vmx/operation.h"
+#include "vmx/reasons.h"
 #include "vmx/vmcs.h"
 
 enum {
@@ -225,6 +226,33 @@ SELFTEST(interrupted_deliveries_go_on,
     check_interrupted_delivery("INT", &machine, 0x42, EVENT_SOFTWARE_INTERRUPT);
     check_equal("the RIP after INT", frame_of(&machine).words[0],
                 address_of(guest_events_after_int));
+    machine_destroy(&machine);
+}
+
+/* 28.2.3: IRET has unblocked NMIs already when its read of the stack exits; it will run again. */
+SELFTEST(iret_that_exits_keeps_nmis_blocked,
+         "an IRET whose stack is not there exits with NMIs unblocked, which decoding takes back") {
+    enum { UNBLOCKED_BY_IRET = 1 << 12 };
+    struct machine machine;
+    struct vm_exit exit;
+    events_machine(&machine);
+    events_raise_nmi(&machine.vcpu->vcpu.events);
+    if (handles(&machine, "the NMI", NMI)) {
+        uint64_t *entry = table_entry(vmcs_read(GUEST_RSP), 1), good = *entry;
+        *entry = 0;
+        tables_changed();
+        leave_handler(&machine, false);
+        machine_runs_until(&machine, "IRET", REASON_EPT_VIOLATION);
+        check(vmcs_read(EXIT_QUALIFICATION) & UNBLOCKED_BY_IRET, "the qualification is 0x%lx",
+              vmcs_read(EXIT_QUALIFICATION));
+        exit_reason(REASON_EPT_VIOLATION)->decode(&exit);
+        check_equal("blocking when it runs again", vmcs_read(GUEST_INTERRUPTIBILITY_STATE),
+                    BLOCKING_BY_NMI);
+        *entry = good;
+        tables_changed();
+        halts_outside(&machine, "IRET again", 1);
+        check_equal("blocking after it", vmcs_read(GUEST_INTERRUPTIBILITY_STATE), 0);
+    }
     machine_destroy(&machine);
 }
 
