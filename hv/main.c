@@ -64,7 +64,7 @@ static void record_boot(void) {
 
 static void vm_ended(struct vm *vm) {
     troubled += vm->end == VM_ENDED_CRASH;
-    vm_destroy(vm);
+    vm_end(vm);
 }
 
 noreturn void image_main(void) {

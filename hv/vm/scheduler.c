@@ -37,6 +37,11 @@ static bool waits(struct vcpu *vcpu, uint64_t now) {
     return true;
 }
 
+static bool wants_processor(struct vm *vm, uint64_t now) {
+    return vm->vcpu ? vm->vcpu->state != VCPU_ENDED && !waits(vm->vcpu, now)
+                    : vm_needs_scrubbing(vm);
+}
+
 bool scheduler_timer(struct vcpu *vcpu) {
     uint64_t now = rdtsc();
     if (is_due(vcpu, now)) {
@@ -49,8 +54,7 @@ bool scheduler_timer(struct vcpu *vcpu) {
         return false;
     }
     for (unsigned i = 0; i < machine_count; i++) {
-        struct vcpu *other = machines[i].vcpu;
-        if (other && other != vcpu && other->state != VCPU_ENDED && !waits(other, now)) {
+        if (machines[i].vcpu != vcpu && wants_processor(&machines[i], now)) {
             return true;
         }
     }
@@ -74,7 +78,7 @@ static void load(struct vcpu *vcpu) {
 static struct vm *next_runnable(unsigned last, uint64_t now) {
     for (unsigned i = 1; i <= machine_count; i++) {
         struct vm *vm = &machines[(last + i) % machine_count];
-        if (vm->vcpu && vm->vcpu->state != VCPU_ENDED && !waits(vm->vcpu, now)) {
+        if (wants_processor(vm, now)) {
             return vm;
         }
     }
@@ -144,6 +148,10 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
         struct vcpu *vcpu = vm->vcpu;
         if (run) {
             last = (unsigned)(vm - machines);
+            if (!vcpu) {
+                vm_scrub(vm, now + slice);
+                continue;
+            }
             if (vcpu->overrun >= slice) {
                 vcpu->overrun -= slice; /* this turn is spent already */
                 continue;

@@ -11,7 +11,8 @@
 
 enum { SLICE_MICROSECONDS = 1000 };
 
-/* Runs these machines until each has ended; `ended` is called for each, once. */
+/* Runs these machines until each has ended; `ended` is called for each, once. What memory it leaves to
+ * be scrubbed is scrubbed in slices too: a large guest's end would hold the others up for seconds. */
 void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm));
 
 /* The TSC time at which the guest that runs must stop: its slice's end, or its own timer. */

@@ -44,7 +44,7 @@ static void say_stop(const struct vm *vm) {
           vm->exit_code, total);
 }
 
-static void take_apart(struct vm *vm) {
+static void free_processor(struct vm *vm) {
     if (vm->vcpu) {
         virt->vcpu_destroy(vm->vcpu);
         vm->vcpu = 0;
@@ -53,10 +53,24 @@ static void take_apart(struct vm *vm) {
         virt->map_destroy(vm->map);
         vm->map = 0;
     }
+}
+
+void vm_scrub(struct vm *vm, uint64_t until) {
+    do {
+        if (vm->scrubbed == vm->options.memory) {
+            pages_free(vm->memory, vm->options.memory / PAGE_SIZE);
+            vm->memory = 0;
+            return;
+        }
+        memset(vm->memory + vm->scrubbed, 0, PAGE_SIZE); /* what it leaves is nobody else's */
+        vm->scrubbed += PAGE_SIZE;
+    } while (rdtsc() < until);
+}
+
+static void take_apart(struct vm *vm) {
+    free_processor(vm);
     if (vm->memory) {
-        memset(vm->memory, 0, vm->options.memory); /* what a guest leaves behind is nobody else's */
-        pages_free(vm->memory, vm->options.memory / PAGE_SIZE);
-        vm->memory = 0;
+        vm_scrub(vm, UINT64_MAX);
     }
 }
 
@@ -99,8 +113,13 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct boo
     return true;
 }
 
-void vm_destroy(struct vm *vm) {
+void vm_end(struct vm *vm) {
     guest_console_flush(&vm->console, vm->options.name);
     say_stop(vm);
+    free_processor(vm);
+}
+
+void vm_destroy(struct vm *vm) {
+    vm_end(vm);
     take_apart(vm);
 }

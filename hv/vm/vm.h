@@ -32,6 +32,7 @@ struct vm {
     uint64_t exit_code; /* what the guest gave with HYPERCALL_EXIT */
     uint64_t started;   /* TSC */
     uint64_t exits[VM_EXIT_KINDS];
+    uint64_t scrubbed; /* bytes of its memory zeroed again, once it has ended */
 };
 
 /* The options in a module's string; refuses the boot over a bad one. */
@@ -40,5 +41,15 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
 /* Builds the machine around a copy of the module; false, and said why, where that can't be. */
 bool vm_create(struct vm *vm, const struct vm_options *options, const struct boot_module *module);
 
-/* Says how it ended and takes it apart: nothing of it is left in memory. */
+/* Says how it ended and takes its processor apart. Its memory is still to be scrubbed. */
+void vm_end(struct vm *vm);
+
+/* Zeroes what is left of its memory and frees it; not longer than until that TSC time. */
+void vm_scrub(struct vm *vm, uint64_t until);
+
+static inline bool vm_needs_scrubbing(const struct vm *vm) {
+    return vm->memory && !vm->vcpu;
+}
+
+/* Both at once: nothing of it is left in memory. */
 void vm_destroy(struct vm *vm);
