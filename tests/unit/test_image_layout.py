@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 MAGIC, ADDRESS_FIELDS = 0x1BADB002, 1 << 16
 
 
-@pytest.fixture(params=["vanderpool.elf", "probe.elf"])
+@pytest.fixture(params=["vanderpool.elf", "vanderpool-selftest.elf", "probe.elf"])
 def image(request: pytest.FixtureRequest) -> Path:
     path = ROOT / "build" / str(request.param)
     assert path.exists(), "run make"
