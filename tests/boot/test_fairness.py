@@ -54,7 +54,7 @@ def test_a_guest_that_floods_exits_pays_for_them_itself(
 
 
 def test_a_large_guest_that_ends_holds_nobody_up(boot_machine: BootMachine) -> None:
-    """Its memory is zeroed at the expense of its own slices; that takes longer than `busy` counts."""
+    """Its memory is zeroed in slices of its own; that takes longer than `busy` counts."""
     two = values(boot_machine, busy("a", "b"))
     beside = values(boot_machine, [*busy("a"), module("hello", Path(), memory="64M")])
     assert beside["a"] == pytest.approx(two["a"], rel=TOLERANCE)
