@@ -1,5 +1,7 @@
 #include "core/console.h"
 
+#include <stdbool.h>
+
 #include "core/format.h"
 #include "core/serial.h"
 #include "core/time.h"
@@ -24,13 +26,19 @@ void print(const char *area, const char *format_text, ...) {
     serial_write(SERIAL_COM1, line, length);
 }
 
+/* Control characters would let a guest write over another's lines. UTF-8 may pass, but not its C1
+ * controls, C2 80 to C2 9F, which terminals take for escape sequences. */
+static bool steers(char text, char next) {
+    unsigned char c = (unsigned char)text, n = (unsigned char)next;
+    return (c < 0x20 && c != '\t') || c == 0x7f || (c == 0xc2 && n >= 0x80 && n < 0xa0);
+}
+
 void console_guest_line(const char *name, const char *text, size_t length) {
     char line[LINE_SIZE];
     size_t at = format(line, sizeof line - 2, "%s| ", name);
     for (size_t i = 0; i < length && at < sizeof line - 2; i++) {
-        unsigned char c = (unsigned char)text[i];
-        /* Control characters would let a guest write over another's lines. UTF-8 may pass. */
-        line[at++] = (c >= 0x20 && c != 0x7f) || c == '\t' ? text[i] : '?';
+        bool last = i + 1 == length;
+        line[at++] = steers(text[i], last ? '\0' : text[i + 1]) ? '?' : text[i];
     }
     line[at++] = '\r';
     line[at++] = '\n';

@@ -12,7 +12,8 @@ enum hypercall {
     HYPERCALL_EXIT = 1,    /* RDI: the guest's exit code; does not return */
     HYPERCALL_REPORT = 2,  /* RDI: 1 passed, 0 failed; RSI: any value; becomes a record */
     HYPERCALL_PANIC = 3,   /* panics the hypervisor, if that was booted with debug=panic */
-    HYPERCALL_TIMER = 4,   /* raises interrupt vector RSI once, RDI TSC ticks from now; RDI 0: never */
+    HYPERCALL_TIMER =
+        4, /* raises interrupt vector RSI once, RDI TSC ticks from now; RDI 0: never */
     HYPERCALL_INTERRUPT = 5, /* raises interrupt vector RDI, 32 to 255, on the caller */
     HYPERCALL_NMI = 6,       /* raises an NMI on the caller */
 };
@@ -23,6 +24,6 @@ enum hypercall {
 #define HYPERCALL_NOT_PERMITTED (-3ull)
 
 /* A flat image is copied to this guest-physical address, and entered there (vm/loader.h). */
-#define GUEST_IMAGE_ADDRESS 0x100000
+#define GUEST_IMAGE_ADDRESS      0x100000
 #define GUEST_REAL_IMAGE_ADDRESS 0x7c00
-#define GUEST_REAL_IMAGE_END 0x9fc00
+#define GUEST_REAL_IMAGE_END     0x9fc00

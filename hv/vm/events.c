@@ -49,7 +49,13 @@ void events_raise_exception(struct events *events, enum exception_vector vector,
             error_code = 0;
         }
     }
-    /* A benign first event is lost on purpose: the instruction that raised it will do so again. */
+    /* A benign exception is lost on purpose: the instruction that raised it will do so again. But an
+     * interrupt or NMI comes from outside, once: it waits until the exception is delivered. */
+    if (first->valid && first->type == EVENT_INTERRUPT) {
+        events_raise_interrupt(events, first->vector);
+    } else if (first->valid && first->type == EVENT_NMI) {
+        events_raise_nmi(events);
+    }
     events->now = (struct event){.valid = true,
                                  .type = EVENT_EXCEPTION,
                                  .vector = (uint8_t)vector,

@@ -28,6 +28,7 @@ enum exception_vector {
     VECTOR_GP = 13,
     VECTOR_PF = 14,
     VECTOR_AC = 17,
+    VECTOR_MC = 18,
     VECTOR_VE = 20,
     VECTOR_CP = 21,
 };

@@ -40,6 +40,10 @@ static enum vm_action handle_protected(struct vcpu *vcpu, const struct vm_exit *
 /* The guest's own #AC or #DB: it passes through here only so that a guest whose delivery of one raises
  * the same one again can't keep the processor there for ever (CVE-2015-5307, CVE-2015-8104). */
 static enum vm_action handle_exception(struct vcpu *vcpu, const struct vm_exit *exit) {
+    if (exit->exception.vector == VECTOR_MC) {
+        panic("machine check while guest %s ran",
+              vcpu->vm->options.name); /* the machine's, not its */
+    }
     if (exit->exception.type != EVENT_EXCEPTION) {
         struct event event = {.valid = true,
                               .type = (enum event_type)exit->exception.type,

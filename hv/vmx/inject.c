@@ -47,7 +47,7 @@ static void set_windows(struct vmx_vcpu *vcpu) {
 /* Faults push RF as 1, so that their handler's IRET does not meet an instruction breakpoint twice
  * (SDM 3B 18.3.1.1); an injected event pushes what the field says. #DB, #DF and #MC are no faults. */
 static void set_resume_flag(const struct event *event) {
-    enum { VECTOR_MC = 18, RFLAGS_RF = 1 << 16 };
+    enum { RFLAGS_RF = 1 << 16 };
     if (event->type == EVENT_EXCEPTION && event->vector != VECTOR_DB &&
         event->vector != VECTOR_DF && event->vector != VECTOR_MC) {
         vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);

@@ -63,8 +63,8 @@ void vmx_start(void) {
         refuse("no-preemption-timer", "this CPU's VT-x has no preemption timer or no virtual NMIs");
     }
     write_cr0(fix(read_cr0(), vmx_capabilities.cr0_required, vmx_capabilities.cr0_allowed));
-    write_cr4(
-        fix(read_cr4() | CR4_VMXE, vmx_capabilities.cr4_required, vmx_capabilities.cr4_allowed));
+    write_cr4(fix(read_cr4() | CR4_VMXE | CR4_MCE, vmx_capabilities.cr4_required,
+                  vmx_capabilities.cr4_allowed));
 
     vmxon_region = vmx_region_create();
     if (!vmxon_region) {

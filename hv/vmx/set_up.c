@@ -1,5 +1,5 @@
 /* Everything a VMCS needs before its first VMLAUNCH, in the order of SDM 3C chapter 25. */
-#include "core/panic.h"
+#include "core/refuse.h"
 #include "cpu/control.h"
 #include "cpu/descriptors.h"
 #include "cpu/msr.h"
@@ -16,7 +16,7 @@ static uint32_t choose(const char *name, struct vmx_control_limits limits, uint3
                        uint32_t may) {
     uint32_t missing = must & ~limits.allowed;
     if (missing) {
-        panic("%s: this CPU does not allow bits 0x%x", name, missing);
+        refuse("no-control", "this CPU's VT-x lacks bits 0x%x of the %s", missing, name);
     }
     return (must | may | limits.required) & limits.allowed;
 }
@@ -61,7 +61,8 @@ static void set_controls(struct vmx_vcpu *vcpu, uint64_t ept_pointer) {
     vmcs_write(IO_BITMAP_A, bitmaps_io_a());
     vmcs_write(IO_BITMAP_B, bitmaps_io_b());
     vmcs_write(TSC_OFFSET, -rdtsc()); /* the guest's TSC starts at 0, like after a reset */
-    vmcs_write(EXCEPTION_BITMAP, 1u << VECTOR_AC | 1u << VECTOR_DB); /* vm/exit.c says why */
+    /* vm/exit.c says why */
+    vmcs_write(EXCEPTION_BITMAP, 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC);
     vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
     vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
     vmcs_write(CR3_TARGET_COUNT, 0);

@@ -20,6 +20,11 @@ static uint64_t cr0_required(void) {
     return vmx_capabilities.cr0_required & ~relaxed;
 }
 
+/* MCE, whatever the guest thinks: without it a machine check would shut the processor down. */
+static uint64_t cr4_required(void) {
+    return vmx_capabilities.cr4_required | CR4_MCE;
+}
+
 /*
  * Not the guest's: what VMX fixes (NE), what would take its caches from the neighbours (CD, NW), and
  * PG, with which EFER.LMA and an entry control must change.
@@ -27,7 +32,7 @@ static uint64_t cr0_required(void) {
 void vmx_state_start(void) {
     const uint64_t owned = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_WP | CR0_AM;
     cr0_mask = ~owned | cr0_required();
-    cr4_mask = ~control_cr4_allowed() | vmx_capabilities.cr4_required;
+    cr4_mask = ~control_cr4_allowed() | cr4_required();
 }
 
 uint64_t vmx_cr0_mask(void) {
@@ -103,7 +108,7 @@ void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value) {
         vmcs_write(CR0_READ_SHADOW, value);
         break;
     case VCPU_CR4:
-        vmcs_write(GUEST_CR4, (value | c->cr4_required) & c->cr4_allowed);
+        vmcs_write(GUEST_CR4, (value | cr4_required()) & c->cr4_allowed);
         vmcs_write(CR4_READ_SHADOW, value);
         break;
     case VCPU_EFER: set_efer(vmx_vcpu(vcpu), value); break;
