@@ -15,6 +15,7 @@ static const char *const words[] = {
     [DEBUG_STACK_OVERFLOW] = "stack-overflow",
     [DEBUG_TRIPLE_FAULT] = "triple-fault",
     [DEBUG_SPIN] = "spin",
+    [DEBUG_GO_ON] = "go-on",
     [DEBUG_BAD_CONTROLS] = "bad-controls",
     [DEBUG_BAD_HOST] = "bad-host",
     [DEBUG_BAD_EPT] = "bad-ept",
@@ -61,6 +62,7 @@ void debug_run(void) {
         }
     case DEBUG_NONE:
     case DEBUG_PANIC:
+    case DEBUG_GO_ON:
     case DEBUG_BAD_CONTROLS:
     case DEBUG_BAD_HOST:
     case DEBUG_BAD_EPT:

@@ -12,6 +12,7 @@ enum debug {
     DEBUG_STACK_OVERFLOW, /* recurse for ever */
     DEBUG_TRIPLE_FAULT,   /* an exception with no IDT */
     DEBUG_SPIN,           /* loop for ever before the first guest */
+    DEBUG_GO_ON,          /* a guest that reaches outside gets #GP(0) instead of being stopped */
     DEBUG_BAD_CONTROLS,   /* VM entry with an invalid control field: error 7 */
     DEBUG_BAD_HOST,       /* VM entry with an invalid host-state field: error 8 */
     DEBUG_BAD_EPT,        /* an EPT entry that is writable but not readable */

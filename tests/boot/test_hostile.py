@@ -191,6 +191,26 @@ def test_what_comes_of_it(boot_machine: BootMachine, tmp_path: Path, group: str)
     assert found["neighbour"] == {}, "its memory is not what it was"
 
 
+def test_no_page_of_physical_memory_is_reached_but_the_guests_own(
+    boot_machine: BootMachine, tmp_path: Path
+) -> None:
+    """All 64 MiB of the machine and the MiB above: read, written and executed, page by page."""
+    end = 65 << 20
+    machine = boot_machine(
+        modules=[module("hostile-scan", tmp_path, parameter=end), "neighbour"],
+        memory_mib=64,
+        command_line="debug=go-on",
+        requires=("vmx", "ept"),
+    )
+    machine.wait()
+    reports = {r["guest"]: r for r in machine.records if r.kind == "report"}
+    assert reports["hostile-scan"]["passed"]
+    tries = (end - (4 << 20)) // 4096 * 3
+    assert int(reports["hostile-scan"]["value"], 16) == tries
+    assert reports["neighbour"]["passed"]
+    assert not [r for r in machine.records if r.kind == "crash"]
+
+
 @pytest.mark.parametrize(
     "act",
     [
