@@ -205,7 +205,9 @@ def environment_ready(root: Path) -> bool:
         made = (root / ".venv/.ready").read_text(encoding="utf-8")
     except OSError:
         return False
-    return made == fingerprint(root) and os.access(root / ".venv/bin/hv", os.X_OK)
+    # A Python that was removed since leaves a link to nothing.
+    there = all(os.access(root / ".venv/bin" / name, os.X_OK) for name in ("python", "hv"))
+    return there and made == fingerprint(root)
 
 
 def make_environment(root: Path) -> None:

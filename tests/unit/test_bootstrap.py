@@ -336,6 +336,17 @@ def test_another_python_is_noticed(machine: Machine, monkeypatch: pytest.MonkeyP
     assert machine.set_up("--ready") == 1
 
 
+def test_an_environment_whose_python_is_gone_is_made_anew(machine: Machine) -> None:
+    machine.equip()
+    assert machine.set_up() == 0
+    python = machine.root / ".venv/bin/python"
+    python.unlink()
+    python.symlink_to("/removed/python3")
+    assert machine.set_up("--ready") == 1
+    assert machine.set_up() == 0
+    assert machine.set_up("--ready") == 0
+
+
 def test_two_set_ups_at_once_wait_for_each_other_and_work_once(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
