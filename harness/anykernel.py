@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import project
 from harness.engines.base import Boot, Module
+from harness.multiboot import file_word
 from harness.runner import Job, require_fresh
 from harness.scenario import Expectation, Scenario
 from harness.verdict import bad_usage
@@ -68,13 +69,16 @@ def plan(request: Request) -> Job:
 
 
 def _module(text: str) -> Module:
-    file, _, words = text.strip().partition(" ")
-    if not file:
+    words = text.strip().split(" ")
+    if not words[0]:
         raise bad_usage('--module needs a file: --module "FILE ARGS"')
-    path = Path(file).absolute()
-    if not path.is_file():
-        raise bad_usage(f"there is no module {file}")
-    return Module(path, f"{path.name} {words.strip()}".strip())
+    # A path may have blanks in it: the file is the first beginning of the text that is one.
+    for count in range(1, len(words) + 1):
+        path = Path(" ".join(words[:count])).absolute()
+        if path.is_file():
+            arguments = " ".join(words[count:]).strip()
+            return Module(path, f"{file_word(path)} {arguments}".strip())
+    raise bad_usage(f"there is no module {words[0]}")
 
 
 def _ours(kernel: Path) -> Scenario:

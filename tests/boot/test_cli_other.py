@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +68,23 @@ def test_our_own_image_can_be_booted_by_hand_with_a_module(hv: Hv) -> None:
     )
     assert done.returncode == 0
     assert "greeter| Hello" in done.stdout
+
+
+@pytest.mark.usefixtures("qemu_here", "bochs_here")
+@pytest.mark.parametrize("engine", ["bochs", "qemu-tcg"])
+def test_paths_may_have_blanks_and_commas_in_them(hv: Hv, engine: str) -> None:
+    place = hv.root / "a b,c=d"
+    place.mkdir()
+    kernel = Path(shutil.copy(hv.root / "build/vanderpool.elf", place / "k, l.elf"))
+    guest = Path(shutil.copy(hv.root / "build/guests/hello.bin", place / "g, h.bin"))
+    run_dir = place / "the run"
+    words = ("--module", f"{guest} name=greeter", "--engine", engine, "--run-dir", run_dir)
+    said = hv("boot", kernel, *words, "--expect", r"greeter\| Hello|has no VT-x").stdout
+    assert "passed  k, l on" in said
+    replayed = subprocess.run(
+        [run_dir / "replay.sh"], env=hv.env(), capture_output=True, text=True, check=False
+    )
+    assert "passed  k, l on" in replayed.stdout
 
 
 @pytest.mark.usefixtures("qemu_here")
