@@ -33,9 +33,18 @@ _interactive = click.option(
 )
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 _run_dir = click.option("--run-dir", type=_PATH, help="Keep what the run leaves in this directory.")
+
+
+def _no_nan(_ctx: click.Context, _: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value != value:  # which every range lets pass
+        raise click.BadParameter("nan is no number of seconds")
+    return value
+
+
 _timeout = click.option(
     "--timeout",
     type=click.FloatRange(0, 1e6, min_open=True),
+    callback=_no_nan,
     metavar="S",
     help="Time limit in seconds.",
 )

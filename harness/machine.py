@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from harness import explain
+from harness import explain, rundir
 from harness.console import Console, Lines, compile_pattern
 from harness.engines.base import Boot, End, EndKind, Engine, Running, Unsupported
 from harness.records import Record, RecordOrder, Records
@@ -90,13 +90,22 @@ class Machine:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise bad_usage(f"the directory {directory} can't be made: {error.strerror}.") from None
-        running = engine.launch(boot, directory)
+        try:
+            running = engine.launch(boot, directory)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise bad_usage(
+                f"the machine can't be laid out in {directory}: {where}{error.strerror}."
+            ) from None
         try:
             return cls(
                 engine, boot, directory, running,
                 on_console=on_console, on_record=on_record,
                 expect_build=expect_build, limit=limit,
             )  # fmt: skip
+        except OSError as error:
+            running.kill()
+            raise rundir.unwritable(directory, error) from None
         except BaseException:
             running.kill()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import project
-from harness.verdict import bad_usage
+from harness.verdict import RunEnded, bad_usage
 
 KEPT_PASSES = 20
 """So many directories of runs that ended as they should are kept; all others are."""
@@ -71,13 +72,27 @@ def _claim(directory: Path) -> Path:
     return path
 
 
+def unwritable(directory: Path, error: OSError) -> RunEnded:
+    """The exception for a file in ``directory`` that could not be written: a full disk, mostly."""
+    return bad_usage(f"the run directory {directory} can't be written: {error.strerror}")
+
+
 def finish(directory: Path, outcome: Mapping[str, Any], *, as_expected: bool) -> None:
-    """Write ``outcome.json``, whole or not at all; prune older runs that ended as they should."""
+    """Write ``outcome.json``, whole or not at all; prune older runs that ended as they should.
+
+    RunEnded BAD_USAGE if it can't be written.
+    """
     written = directory / "outcome.json.new"
-    written.write_text(to_json(outcome) + "\n", encoding="utf-8")
-    written.replace(directory / "outcome.json")
+    try:
+        written.write_text(to_json(outcome) + "\n", encoding="utf-8")
+        written.replace(directory / "outcome.json")
+        if as_expected and directory.parent == project.runs():
+            (directory / _AS_EXPECTED).touch()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            written.unlink()
+        raise unwritable(directory, error) from None
     if as_expected and directory.parent == project.runs():
-        (directory / _AS_EXPECTED).touch()
         prune(directory.parent, KEPT_PASSES)
 
 
@@ -115,8 +130,16 @@ def write_replay(directory: Path, command: Sequence[str], argv: Sequence[str]) -
     """Write ``argv.json`` and an executable ``replay.sh`` that does the same run again.
 
     ``command`` is what follows ``hv``; ``argv`` is the engine's own command line, shown in a
-    comment because it needs the harness at its other end to do anything.
+    comment because it needs the harness at its other end to do anything. RunEnded BAD_USAGE if
+    they can't be written.
     """
+    try:
+        _write_replay(directory, command, argv)
+    except OSError as error:
+        raise unwritable(directory, error) from None
+
+
+def _write_replay(directory: Path, command: Sequence[str], argv: Sequence[str]) -> None:
     (directory / "argv.json").write_text(json.dumps(list(argv), indent=2) + "\n", encoding="utf-8")
     root = project.root()
     # A comment ends at the line's end, so a word with a line break in it must not reach one raw.

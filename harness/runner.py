@@ -244,7 +244,11 @@ def execute(
         outcome.take(ended)
     outcome.seconds = time.monotonic() - began
     if outcome.directory is not None:
-        rundir.finish(outcome.directory, outcome.as_json(), as_expected=outcome.as_expected)
+        try:
+            rundir.finish(outcome.directory, outcome.as_json(), as_expected=outcome.as_expected)
+        except RunEnded as ended:
+            if outcome.as_expected:  # otherwise there is something more important to tell
+                outcome.take(ended)
     observer.ended(outcome)
     return outcome
 

@@ -36,6 +36,10 @@ def spawn(
     child writes. Raises OSError if the program can't be started.
     """
     parent = os.getpid()
+    limit = largest_file or 0
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    if hard != resource.RLIM_INFINITY:  # a shell's `ulimit -f`, which can't be raised again
+        limit = min(limit, hard)
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def in_child() -> None:
@@ -43,7 +47,7 @@ def spawn(
         if os.getppid() != parent:  # the harness died before the line above could count
             os._exit(1)
         if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     with warnings.catch_warnings():
         # Newer Pythons warn of a fork beside threads; `in_child` takes no lock.

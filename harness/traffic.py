@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness import rundir
 from harness.engines.base import End, EndKind, Running
 from harness.supervise import ProcessEnd
 from harness.verdict import RunEnded, bad_usage
@@ -23,15 +24,26 @@ class _Log:
     """A log file with a bound, so that a flood can't fill the disk."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("wb", buffering=0)
         self._left = LONGEST_LOG
 
     def write(self, data: bytes) -> None:
-        if self._left > 0:
-            self._file.write(data[: self._left])
+        """Keep ``data``. RunEnded BAD_USAGE if it can't be kept, once: then nothing is any more."""
+        if self._left <= 0:
+            return
+        try:
+            self._write_all(data[: self._left])
             self._left -= len(data)
             if self._left <= 0:
-                self._file.write(b"\n[the harness keeps no more of this]\n")
+                self._write_all(b"\n[the harness keeps no more of this]\n")
+        except OSError as error:
+            self._left = 0
+            raise rundir.unwritable(self._path.parent, error) from None
+
+    def _write_all(self, data: bytes) -> None:
+        while data:  # a nearly full disk takes a part
+            data = data[self._file.write(data) :]
 
     def close(self) -> None:
         self._file.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,7 @@ def test_an_engine_that_dies_at_once_is_quoted(hv: Hv) -> None:
         (["boot", "build/probe.elf", "--expect", "("], "is not a regular expression"),
         (["boot", "build/probe.elf", "--smp", "0"], "--smp"),
         (["boot", "build/probe.elf", "--timeout", "-1"], "--timeout"),
+        (["run", "spin", "--timeout", "nan"], "nan is no number of seconds"),
         (["run", "hello", "--engine", "vmware"], "--engine"),
         (["run"], "NAME"),
         (["rnu"], "rnu"),
@@ -150,3 +153,42 @@ def test_an_elf_of_another_machine_is_bad_usage(hv: Hv) -> None:
     path = hv.root / "arm.elf"
     path.write_bytes(bytes(header))
     assert "multiboot" in complaint(hv, 2, "boot", path).lower()
+
+
+@pytest.mark.usefixtures("qemu_here")
+@pytest.mark.parametrize("limit", [0, 150, 5000])
+def test_a_disk_that_takes_no_more_is_one_sentence(hv: Hv, limit: int) -> None:
+    # A limit on the size of a file fails writes as a full disk does, at any place one likes.
+    script = (
+        "import resource, sys; from harness.cli import main;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY));"
+        "sys.exit(main(['run', 'no-vmx']))"
+    )
+    done = hv.python("-c", script)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert "Traceback" not in said
+    assert "File too large" in said
+    assert not hv.processes()
+
+
+@pytest.mark.parametrize("words", [["list"], ["run", "no-vmx", "--dry-run", "--json"]])
+def test_an_output_that_takes_no_more_is_one_sentence(hv: Hv, words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words],
+            cwd=hv.root, env=hv.env(), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "hv: the output can't be written: No space left on device\n"
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_a_run_does_without_the_streams_that_the_shell_closed(hv: Hv) -> None:
+    for closed in (">&-", ">&- 2>&- <&-"):
+        command = f'exec "$0" -m harness run no-vmx {closed}'
+        done = subprocess.run(
+            ["sh", "-c", command, sys.executable],
+            cwd=hv.root, env=hv.env(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")

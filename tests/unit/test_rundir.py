@@ -125,3 +125,17 @@ def test_the_replay_runs_the_same_words_whatever_is_in_them(checkout: Path, tmp_
     assert done.stdout.split("\0")[:-1] == [*words, "--more"]
     assert done.stderr == ""
     assert not list(checkout.iterdir())
+
+
+@pytest.mark.parametrize("name", ["argv.json", "replay.sh", "outcome.json.new"])
+def test_a_full_disk_is_bad_usage(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("/dev/full")
+
+    def leave_everything() -> None:
+        rundir.write_replay(tmp_path, ["run", "x"], ["engine"])
+        rundir.finish(tmp_path, {"a": 1}, as_expected=True)
+
+    with pytest.raises(RunEnded, match="can't be written: No space left on device") as caught:
+        leave_everything()
+    assert caught.value.verdict is Verdict.BAD_USAGE
+    assert not (tmp_path / "outcome.json").exists()
