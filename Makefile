@@ -34,8 +34,10 @@ include hv/hv.mk
 
 # Setting up comes before anything is built, whatever -j says: hence a make of its own for the build.
 # Without -j from the command line, all processors build. V=1 shows the commands.
+# One build of this checkout at a time, where flock is at hand: two would remove each other's files.
+LOCK  := $(if $(shell command -v flock),flock Makefile)
 BUILD = +@$(MAKE) -q --no-print-directory build/vanderpool.elf 2>/dev/null || echo 'build: hv/ into build/'; \
-	$(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
+	$(LOCK) $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
 
 .PHONY: all run test check bench coverage debug setup clean help
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ def test_an_old_python_is_told_so(fresh: Path) -> None:
     done = make(fresh, "run", f"PYTHON={old}")
     assert done.returncode != 0
     assert f"needs Python 3.11 or newer, but {old} is Python 3.6.15" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
+def test_two_builds_at_once_do_not_disturb_each_other(fresh: Path) -> None:
+    python = fresh / ".venv/bin/python"  # says that everything is set up
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n", "utf-8")
+    python.chmod(0o755)
+    with ThreadPoolExecutor(2) as both:
+        done = [running.result() for running in [both.submit(make, fresh) for _ in range(2)]]
+    assert [(one.returncode, one.stderr) for one in done] == [(0, ""), (0, "")]
+    assert sorted(one.stdout.count("  LD  build/vanderpool.elf\n") for one in done) == [0, 1]
 
 
 def test_clean_removes_what_was_built_and_keeps_what_was_set_up(fresh: Path) -> None:
