@@ -29,10 +29,12 @@ def report(engine: Engine, cpu: str | None = None) -> dict[str, Any]:
     if not image.exists():
         raise bad_usage(f"{image} is not built: run `make` first.")
     cached = project.cache() / f"probe-{engine.name}-{_key(engine, cpu, image)}.json"
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         known = json.loads(cached.read_text())
-        if isinstance(known, dict) and isinstance(known.get("features"), list):
-            return known
+        # Whatever else a damaged file may hold, it is not what this image said.
+        whole = isinstance(known, dict) and isinstance(known.get("features"), list)
+        if whole and known.get("build") == build_id(image):
+            return dict(known)
     measured = _measure(engine, cpu, image)
     with contextlib.suppress(OSError):
         _store(cached, measured)
@@ -82,5 +84,10 @@ def _store(path: Path, data: dict[str, Any]) -> None:
     """Write ``data`` so that a reader sees all of it or nothing: tests run side by side."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".new", delete=False) as file:
-        json.dump(data, file)
-    Path(file.name).replace(path)
+        new = Path(file.name)
+    try:
+        new.write_text(json.dumps(data), encoding="utf-8")
+        new.replace(path)
+    except OSError:
+        new.unlink()
+        raise

@@ -79,6 +79,8 @@ class Scenario:
 
 def load(path: Path) -> Scenario:
     """Read one scenario file; RunEnded BAD_USAGE says which file and line are wrong, and how."""
+    if path.exists() and not path.is_file():  # a pipe might never end
+        raise bad_usage(f"{path} can't be read: it is no file")
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -92,6 +94,8 @@ def load(path: Path) -> Scenario:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _malformed(path, text, error) from None
+    except RecursionError:
+        raise bad_usage(f"{path}: arrays and tables are nested too deep") from None
     return _Reader(path, text).scenario(data)
 
 

@@ -38,9 +38,10 @@ def test_a_cpu_is_measured_once(
     monkeypatch.setattr(probe, "_measure", lambda *_: pytest.fail("measured again"))
     assert probe.report(bochs) == measured
     (cached,) = own_cache.glob("*.json")
-    cached.write_text("{ damaged")
-    with pytest.raises(pytest.fail.Exception):
-        probe.report(bochs)
+    for damaged in ("{ damaged", "[" * 100_000, '{"features": []}'):
+        cached.write_text(damaged)
+        with pytest.raises(pytest.fail.Exception):
+            probe.report(bochs)
 
 
 def test_a_cpu_that_can_not_boot_is_a_reason_to_pass_the_engine_over(

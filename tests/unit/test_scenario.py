@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,19 @@ def test_a_wrong_file_is_named_with_its_line_and_what_is_wrong(
 def test_a_missing_file_is_bad_usage(tmp_path: Path) -> None:
     with pytest.raises(RunEnded, match="there is no scenario file"):
         scenario.load(tmp_path / "none.toml")
+
+
+def test_what_is_no_file_is_bad_usage_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(RunEnded, match="it is no file"):
+        scenario.load(tmp_path / "pipe.toml")
+
+
+def test_nesting_without_end_is_bad_usage(tmp_path: Path) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(f"tags = {'[' * 100_000}")
+    with pytest.raises(RunEnded, match=r"deep\.toml: .* nested too deep"):
+        scenario.load(path)
 
 
 def test_an_unknown_name_gets_the_nearest_one_suggested() -> None:
