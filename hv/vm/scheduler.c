@@ -9,6 +9,29 @@ static struct vm *machines;
 static unsigned machine_count;
 static struct vcpu *loaded; /* whose registers the processor holds */
 
+static uint64_t slice; /* TSC ticks */
+
+/*
+ * Where exits are dear, as they are under another hypervisor, a millisecond may not even pay for the
+ * switch: the guests would take turns without ever running. So a slice is worth some exits, by the
+ * least delay seen from a slice's end until it is noticed here; the first few may have had to wait
+ * for something else, and don't count yet.
+ */
+static void learn_delay(uint64_t delay) {
+    enum { ENOUGH_SEEN = 8, WORTH_EXITS = 8, MOST_MILLISECONDS = 50 };
+    static uint64_t least = UINT64_MAX;
+    static unsigned seen;
+    if (seen == ENOUGH_SEEN && delay >= least) {
+        return;
+    }
+    least = delay < least ? delay : least;
+    seen += seen < ENOUGH_SEEN;
+    uint64_t plain = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    uint64_t worthwhile = seen < ENOUGH_SEEN ? 0 : WORTH_EXITS * least;
+    uint64_t most = MOST_MILLISECONDS * 1000 * time_tsc_hz() / 1000000;
+    slice = worthwhile < plain ? plain : worthwhile < most ? worthwhile : most;
+}
+
 static bool is_due(const struct vcpu *vcpu, uint64_t now) {
     return vcpu->timer && vcpu->timer <= now;
 }
@@ -53,13 +76,14 @@ bool scheduler_timer(struct vcpu *vcpu) {
     if (now < vcpu->slice_end) {
         return false;
     }
+    learn_delay(now - vcpu->slice_end);
     for (unsigned i = 0; i < machine_count; i++) {
         if (machines[i].vcpu != vcpu && wants_processor(&machines[i], now)) {
             return true;
         }
     }
     /* Nobody else wants the processor: go on without the cost of a switch. */
-    vcpu->slice_end = now + SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    vcpu->slice_end = now + slice;
     return false;
 }
 
@@ -132,7 +156,7 @@ static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
 void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm)) {
     machines = vms;
     machine_count = count;
-    uint64_t slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
     unsigned last = count ? count - 1 : 0;
     for (;;) {
         end_those_that_never_wake(ended);

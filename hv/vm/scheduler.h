@@ -9,7 +9,7 @@
 
 #include "vm/vm.h"
 
-enum { SLICE_MICROSECONDS = 1000 };
+enum { SLICE_MICROSECONDS = 1000 }; /* more only where exits are dear */
 
 /* Runs these machines until each has ended; `ended` is called for each, once. What memory it leaves to
  * be scrubbed is scrubbed in slices too: a large guest's end would hold the others up for seconds. */
