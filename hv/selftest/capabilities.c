@@ -87,6 +87,26 @@ static struct vmx_control_limits limits(enum msr msr) {
     return (struct vmx_control_limits){(uint32_t)value, (uint32_t)(value >> 32)};
 }
 
+static void give_handler(struct vm *vm, unsigned vector, uint64_t offset) {
+    enum { IDT = 0x20000 };
+    uint64_t handler = MACHINE_CODE + offset;
+    uint64_t *gate = (uint64_t *)(vm->memory + IDT + 16 * vector);
+    *gate = (handler & 0xffff) | 0x10ull << 16 | 0x8eull << 40 | (handler >> 16) << 48;
+    vmcs_write(GUEST_IDTR_BASE, IDT);
+    vmcs_write(GUEST_IDTR_LIMIT, 16 * 256 - 1);
+}
+
+static void give_sleeper_a_handler(struct vm *vm) {
+    extern const uint8_t guest_sleep_handler[];
+    give_handler(vm, 0x41, (uint64_t)(guest_sleep_handler - PROGRAM(sleep).start));
+}
+
+static void give_protection_a_handler(struct vm *vm) {
+    extern const uint8_t guest_cr3_refused_handler[];
+    uint64_t offset = (uint64_t)(guest_cr3_refused_handler - PROGRAM(cr3_refused_42).start);
+    give_handler(vm, VECTOR_GP, offset);
+}
+
 SELFTEST(guests_run_without_true_controls,
          "a guest runs on a CPU without the TRUE capability MSRs, with all default1 bits set") {
     vmx_capabilities.has_true_controls = false;
@@ -100,6 +120,9 @@ SELFTEST(guests_run_without_true_controls,
     /* CR3 accesses exit there. */
     const struct vm *vm = product_runs(PROGRAM(cr3_exit_42), 0);
     check_equal("control-register exits", vm->exits[VM_EXIT_CONTROL_REGISTER], 3);
+    /* Bits beyond physical addresses are #GP, or else the next entry would fail (27.3.1.1). */
+    vm = product_runs(PROGRAM(cr3_refused_42), give_protection_a_handler);
+    check_equal("refused control-register exits", vm->exits[VM_EXIT_CONTROL_REGISTER], 2);
 }
 
 SELFTEST(capabilities_agree, "TRUE capability MSRs only relax what the plain ones require (A.2)") {
@@ -124,16 +147,6 @@ SELFTEST(capabilities_agree, "TRUE capability MSRs only relax what the plain one
         check(rows[i].exact.allowed == plain.allowed, "%s allows 0x%x, not 0x%x", rows[i].name,
               rows[i].exact.allowed, plain.allowed);
     }
-}
-
-static void give_sleeper_a_handler(struct vm *vm) {
-    enum { IDT = 0x20000, VECTOR = 0x41 };
-    extern const uint8_t guest_sleep_handler[];
-    uint64_t handler = MACHINE_CODE + (uint64_t)(guest_sleep_handler - PROGRAM(sleep).start);
-    uint64_t *gate = (uint64_t *)(vm->memory + IDT + 16 * VECTOR);
-    *gate = (handler & 0xffff) | 0x10ull << 16 | 0x8eull << 40 | (handler >> 16) << 48;
-    vmcs_write(GUEST_IDTR_BASE, IDT);
-    vmcs_write(GUEST_IDTR_LIMIT, 16 * 256 - 1);
 }
 
 SELFTEST(guests_sleep_without_hlt_activity,

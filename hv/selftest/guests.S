@@ -143,6 +143,25 @@ guest cr3_exit_42
 	ud2
 end_guest cr3_exit_42
 
+/* Loads CR3 with the first bit beyond physical addresses set; ends well from its #GP handler. */
+	.globl guest_cr3_refused_handler
+guest cr3_refused_42
+	mov $0x80000008, %eax
+	cpuid
+	movzx %al, %ecx
+	mov $1, %ebx
+	shl %cl, %rbx
+	mov %cr3, %rax
+	or %rbx, %rax
+	mov %rax, %cr3
+	ud2
+guest_cr3_refused_handler:
+	mov $1, %eax
+	mov $42, %edi
+	vmcall
+	ud2
+end_guest cr3_refused_42
+
 /* Sleeps until a timer of its own (hypercall 4) interrupts it with vector 0x41. */
 	.globl guest_sleep_handler
 guest sleep

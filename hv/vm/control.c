@@ -105,8 +105,8 @@ static bool write_cr4_of(struct vcpu *vcpu, uint64_t value) {
 static bool write_cr3_of(struct vcpu *vcpu, uint64_t value) {
     uint64_t cr0 = virt->get(vcpu, VCPU_CR0), cr4 = virt->get(vcpu, VCPU_CR4);
     uint64_t efer = virt->get(vcpu, VCPU_EFER);
-    if (efer & EFER_LMA && value >> 52) {
-        return false;
+    if (efer & EFER_LMA && value >> (guest_cpuid(0x80000008, 0).eax & 0xff)) {
+        return false; /* 4.5: no bits beyond physical addresses, and VM entry insists (27.3.1.1) */
     }
     if (uses_pdptes(cr0, cr4, efer) && !load_pdptes(vcpu, value)) {
         return false;
