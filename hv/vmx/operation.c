@@ -49,6 +49,22 @@ void *vmx_region_create(void) {
     return region;
 }
 
+/* 29.4.3.3 and 29.4.3.4: whoever used VMX before us may have left translations of identifiers and
+ * tables' addresses that are ours now; nothing but these drops them. */
+static void forget_former_translations(void) {
+    const uint64_t can = vmx_capabilities.ept_vpid;
+    bool failed = false;
+    if (can & EPT_CAP_INVEPT && can & EPT_CAP_INVEPT_ALL) {
+        failed = invept(INVEPT_ALL_CONTEXTS, 0) != VMX_SUCCEED;
+    }
+    if (can & VPID_CAP_INVVPID && can & VPID_CAP_INVVPID_ALL) {
+        failed |= invvpid(INVVPID_ALL_CONTEXTS, 0, 0) != VMX_SUCCEED;
+    }
+    if (failed) {
+        panic("INVEPT or INVVPID of all contexts failed");
+    }
+}
+
 void vmx_start(void) {
     if (!vmx_present()) {
         refuse("no-vmx", "this CPU has no VT-x (CPUID.01H:ECX.VMX[bit 5] is 0)");
@@ -74,6 +90,7 @@ void vmx_start(void) {
     if (result != VMX_SUCCEED) {
         panic("VMXON failed (%s)", result == VMX_FAIL_INVALID ? "VMfailInvalid" : "VMfailValid");
     }
+    forget_former_translations();
     bitmaps_start();
     xstate_start();
     vmx_state_start();
