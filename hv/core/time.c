@@ -1,5 +1,7 @@
 #include "core/time.h"
 
+#include <stdbool.h>
+
 #include "cpu/port.h"
 
 /*
@@ -19,7 +21,8 @@ enum {
     OUTPUT_2 = 0x20,
 };
 
-/* Without an 8254 the wait would never end; then 1 GHz is as good a guess as any. */
+/* Without an 8254 the wait would never end, or end before it began where nothing answers port 61H
+ * and it reads as all ones; then 1 GHz is as good a guess as any. */
 enum { PATIENCE = 1000000, FALLBACK_HZ = 1000000000 };
 
 static uint64_t start, hz = FALLBACK_HZ;
@@ -27,6 +30,7 @@ static uint64_t start, hz = FALLBACK_HZ;
 void time_start(void) {
     uint8_t saved = inb(PORT_61);
     outb(PORT_61, (saved & ~SPEAKER) | GATE_2);
+    bool answers = !(inb(PORT_61) & SPEAKER);
     outb(PIT_COMMAND, PIT_CHANNEL_2_MODE_0);
     outb(PIT_CHANNEL_2, CALIBRATION_TICKS & 0xff);
     outb(PIT_CHANNEL_2, CALIBRATION_TICKS >> 8);
@@ -36,7 +40,7 @@ void time_start(void) {
     }
     uint64_t elapsed = rdtsc() - start;
     outb(PORT_61, saved);
-    if (patience && elapsed) {
+    if (answers && patience && elapsed) {
         hz = elapsed * PIT_HZ / CALIBRATION_TICKS;
     }
 }
