@@ -21,10 +21,11 @@ enum { LEAF_HYPERVISOR = 0x40000000, LEAF_HYPERVISOR_LAST = 0x400000ff };
 #define HIDDEN_1_ECX                                                                               \
     (CPUID_1_ECX_MONITOR | CPUID_1_ECX_VMX | CPUID_1_ECX_SMX | CPUID_1_ECX_EST | CPUID_1_ECX_TM2 | \
      CPUID_1_ECX_DTES64 | CPUID_1_ECX_DS_CPL | CPUID_1_ECX_PDCM | CPUID_1_ECX_PCID |               \
-     CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE | CPUID_1_ECX_OSXSAVE)
+     CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE | CPUID_1_ECX_OSXSAVE | CPUID_1_ECX_CNXT_ID |   \
+     CPUID_1_ECX_SDBG | CPUID_1_ECX_XTPR | CPUID_1_ECX_DCA)
 #define HIDDEN_1_EDX                                                                             \
     (CPUID_1_EDX_VME | CPUID_1_EDX_MTRR | CPUID_1_EDX_APIC | CPUID_1_EDX_MCE | CPUID_1_EDX_MCA | \
-     CPUID_1_EDX_ACPI | CPUID_1_EDX_DS | CPUID_1_EDX_TM | CPUID_1_EDX_HTT)
+     CPUID_1_EDX_ACPI | CPUID_1_EDX_DS | CPUID_1_EDX_TM | CPUID_1_EDX_HTT | CPUID_1_EDX_PBE)
 #define SHOWN_7_EBX                                                                  \
     (CPUID_7_EBX_FSGSBASE | CPUID_7_EBX_BMI1 | CPUID_7_EBX_AVX2 | CPUID_7_EBX_SMEP | \
      CPUID_7_EBX_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_SMAP | CPUID_7_EBX_ADX)
@@ -35,6 +36,7 @@ static const struct cpuid_rule rules[] = {
     {6, ANY, {0, 0, 0, 0}, {0}}, /* thermal and power management */
     {7, 0, {0, SHOWN_7_EBX, 0, 0}, {0}},
     {7, ANY, {0, 0, 0, 0}, {0}},
+    {9, ANY, {0, 0, 0, 0}, {0}},   /* direct cache access */
     {0xa, ANY, {0, 0, 0, 0}, {0}}, /* performance monitoring */
     {0xb, ANY, {0, 0, 0, 0}, {0}}, /* topology: one processor */
     {0xf, ANY, {0, 0, 0, 0}, {0}}, /* resource monitoring and allocation */
@@ -45,6 +47,8 @@ static const struct cpuid_rule rules[] = {
     /* The signature "VanderpoolHV", in the order EBX ECX EDX that hypervisors agreed on. */
     {LEAF_HYPERVISOR, ANY, {0, 0, 0, 0}, {LEAF_HYPERVISOR, 0x646e6156, 0x6f707265, 0x56486c6f}},
     {0x80000001, ANY, {ALL, ALL, ~CPUID_80000001_ECX_SVM, ALL}, {0}},
+    /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered. */
+    {0x80000008, ANY, {0x000000ff, ALL, ALL, ALL}, {48 << 8, 0, 0, 0}},
     {0x8000000a, ANY, {0, 0, 0, 0}, {0}}, /* SVM */
 };
 
