@@ -19,7 +19,7 @@ HV_WARNINGS := -Wall -Wextra -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissin
 HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-pic -fno-pie -fno-common -fno-stack-protector \
 	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing \
 	-fcf-protection=none -m64 -mno-red-zone -mgeneral-regs-only \
-	-ffile-prefix-map=$(CURDIR)=. -Ihv -Ibuild/hv $(HV_WARNINGS)
+	-ffile-prefix-map='$(CURDIR)=.' -Ihv -Ibuild/hv $(HV_WARNINGS)
 HV_LDFLAGS := -static -nostdlib -no-pie -Wl,--build-id=sha1 -Wl,-z,max-page-size=0x1000 \
 	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,--orphan-handling=error
 
