@@ -1,6 +1,7 @@
 #include "dev/scratch.h"
 
-uint64_t scratch_read(struct scratch *scratch, uint64_t offset, unsigned size) {
+static uint64_t read(void *state, uint64_t offset, uint8_t size) {
+    struct scratch *scratch = state;
     uint64_t value = 0;
     scratch->accesses++;
     if (offset >= SCRATCH_BYTES) {
@@ -12,9 +13,19 @@ uint64_t scratch_read(struct scratch *scratch, uint64_t offset, unsigned size) {
     return value;
 }
 
-void scratch_write(struct scratch *scratch, uint64_t offset, unsigned size, uint64_t value) {
+static void write(void *state, uint64_t offset, uint8_t size, uint64_t value) {
+    struct scratch *scratch = state;
     scratch->accesses++;
     for (unsigned i = 0; i < size && offset + i < SCRATCH_BYTES; i++) {
         scratch->bytes[offset + i] = (uint8_t)(value >> 8 * i);
     }
+}
+
+struct mmio_device scratch_device(struct scratch *scratch) {
+    return (struct mmio_device){.name = "scratch",
+                                .base = (uint32_t)SCRATCH_BASE,
+                                .size = SCRATCH_SIZE,
+                                .read = read,
+                                .write = write,
+                                .state = scratch};
 }

@@ -6,11 +6,12 @@
 
 #include <stdint.h>
 
+#include "vm/mmio.h"
+
 enum {
     SCRATCH_BASE = (int)0xd0000000, /* guest-physical */
     SCRATCH_SIZE = 4096,
     SCRATCH_BYTES = 256, /* registers; reads above are the count of accesses so far */
-    SCRATCH_COUNT = 0x100,
 };
 
 struct scratch {
@@ -18,6 +19,5 @@ struct scratch {
     uint64_t accesses;
 };
 
-/* `offset` and `size` (1, 2, 4, 8) lie within the page. */
-uint64_t scratch_read(struct scratch *scratch, uint64_t offset, unsigned size);
-void scratch_write(struct scratch *scratch, uint64_t offset, unsigned size, uint64_t value);
+/* Where these registers are in guest-physical memory, and how they are reached. */
+struct mmio_device scratch_device(struct scratch *scratch);

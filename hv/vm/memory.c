@@ -14,12 +14,6 @@ static enum decode_mode mode_of(struct vcpu *vcpu) {
     return virt->get(vcpu, VCPU_CS_RIGHTS) >> 14 & 1 ? DECODE_32 : DECODE_16;
 }
 
-/* The device's registers must hold all of the access; one that straddles its end is the guest's loss. */
-static bool in_scratch(uint64_t address, unsigned size) {
-    const uint64_t base = (uint32_t)SCRATCH_BASE;
-    return address >= base && address - base <= SCRATCH_SIZE - size;
-}
-
 /* Does the instruction's operand begin where the violation was? If not, its first part is RAM. */
 static bool starts_at(struct vcpu *vcpu, const struct decoded *decoded,
                       const uint64_t registers[GPRS], uint64_t address) {
@@ -39,7 +33,9 @@ static bool starts_at(struct vcpu *vcpu, const struct decoded *decoded,
 
 enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
     uint64_t address = exit->memory.address;
-    if (exit->memory.access == MEMORY_EXECUTE || exit->memory.walking || !in_scratch(address, 1)) {
+    const struct mmio_device *devices = vcpu->vm->devices;
+    if (exit->memory.access == MEMORY_EXECUTE || exit->memory.walking ||
+        !mmio_find(devices, VM_DEVICES, address, 1)) {
         if (debug == DEBUG_GO_ON) { /* so that one guest can try every page */
             events_raise_exception(&vcpu->events, VECTOR_GP, true, 0);
             return VM_RESUME;
@@ -57,21 +53,17 @@ enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
         decoded.write != (exit->memory.access == MEMORY_WRITE)) {
         return crash_because(vcpu, exit, "an access to a device that is no plain MOV");
     }
-    uint64_t registers[GPRS], offset = address - (uint32_t)SCRATCH_BASE;
+    uint64_t registers[GPRS];
     for (unsigned i = 0; i < GPRS; i++) {
         registers[i] = vcpu_gpr(vcpu, i);
     }
-    if (!starts_at(vcpu, &decoded, registers, address) ||
-        !in_scratch(address, decoded.operand_size)) {
+    const struct mmio_device *device =
+        mmio_find(devices, VM_DEVICES, address, decoded.operand_size);
+    if (!device || !starts_at(vcpu, &decoded, registers, address)) {
         return crash_because(vcpu, exit, "an access that only partly lies on a device");
     }
-    struct scratch *scratch = &vcpu->vm->scratch;
-    if (decoded.write) {
-        uint64_t value = mmio_write_value(&decoded, registers);
-        scratch_write(scratch, offset, decoded.operand_size, value);
-    } else {
-        uint64_t value = scratch_read(scratch, offset, decoded.operand_size);
-        mmio_complete_read(&decoded, registers, value);
+    mmio_access(device, &decoded, address, registers);
+    if (!decoded.write) {
         vcpu_set_gpr(vcpu, decoded.reg, registers[decoded.reg]);
     }
     virt->skip_bytes(vcpu, decoded.length);

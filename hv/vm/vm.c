@@ -89,6 +89,7 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct boo
     uint64_t image_bytes = module->end - module->start;
     struct vcpu_start start;
     *vm = (struct vm){.options = *options};
+    vm->devices[0] = scratch_device(&vm->scratch);
     if (!virt->can_start_in(options->mode)) {
         return refused(vm, "no-unrestricted-guest",
                        "this CPU has no unrestricted guest, which guests that start in real or "

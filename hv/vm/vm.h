@@ -11,7 +11,7 @@
 #include "vm/vcpu.h"
 #include "vm/virt.h"
 
-enum { VM_NAME_SIZE = 32 };
+enum { VM_NAME_SIZE = 32, VM_DEVICES = 1 };
 
 enum vm_end { VM_RUNNING, VM_ENDED_EXIT, VM_ENDED_HALT, VM_ENDED_CRASH };
 
@@ -28,6 +28,7 @@ struct vm {
     struct vcpu *vcpu;
     struct guest_console console;
     struct scratch scratch;
+    struct mmio_device devices[VM_DEVICES]; /* by guest-physical address */
     enum vm_end end;
     uint64_t exit_code; /* what the guest gave with HYPERCALL_EXIT */
     uint64_t started;   /* TSC */
