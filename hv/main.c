@@ -3,13 +3,13 @@
 #include "core/console.h"
 #include "core/pages.h"
 #include "core/power.h"
-#include "core/records.h"
 #include "core/refuse.h"
 #include "core/start.h"
 #include "core/string.h"
 #include "core/words.h"
 #include "cpu/identify.h"
 #include "debug.h"
+#include "vm/boot_record.h"
 #include "vm/scheduler.h"
 #include "vm/vm.h"
 
@@ -48,20 +48,6 @@ static void parse_modules(void) {
     }
 }
 
-static void record_boot(void) {
-    record_begin("boot");
-    identify_record();
-    record_number("memory", boot_info.memory_bytes);
-    if (virt->present()) {
-        record_open("virtualization");
-        virt->record();
-        record_close();
-    } else {
-        record_text("virtualization", 0);
-    }
-    record_end();
-}
-
 static void vm_ended(struct vm *vm) {
     troubled += vm->end == VM_ENDED_CRASH;
     vm_end(vm);
@@ -71,7 +57,7 @@ noreturn void image_main(void) {
     const char *below = identify_hypervisor_below();
     print("hv", "Vanderpool on %s%s%s, %lu MiB", identify_brand(), below ? " under " : "",
           below ? below : "", boot_info.memory_bytes >> 20);
-    record_boot();
+    vm_record_boot();
     parse_command_line(boot_arguments(boot_info.command_line));
     parse_modules();
     debug_run();

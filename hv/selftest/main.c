@@ -12,9 +12,9 @@
 #include "core/string.h"
 #include "core/words.h"
 #include "cpu/control.h"
-#include "cpu/identify.h"
 #include "cpu/msr.h"
 #include "selftest/selftest.h"
+#include "vm/boot_record.h"
 #include "vm/virt.h"
 #include "vmx/instructions.h"
 #include "vmx/operation.h"
@@ -172,15 +172,7 @@ static void parse_command_line(const char *text, char *only) {
 noreturn void image_main(void) {
     static char only[WORD_SIZE];
     attempts_start();
-    record_begin("boot");
-    identify_record();
-    record_number("memory", boot_info.memory_bytes);
-    if (virt->present()) {
-        record_open("virtualization");
-        virt->record();
-        record_close();
-    }
-    record_end();
+    vm_record_boot();
     parse_command_line(boot_arguments(boot_info.command_line), only);
     try_vmxon_while_unlocked();
 

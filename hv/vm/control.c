@@ -44,7 +44,9 @@ static bool load_pdptes(struct vcpu *vcpu, uint64_t cr3) {
             return false;
         }
     }
-    virt->set_pdptes(vcpu, entries);
+    for (unsigned i = 0; i < 4; i++) {
+        virt->set(vcpu, VCPU_PDPTE0 + i, entries[i]);
+    }
     return true;
 }
 

@@ -63,7 +63,7 @@ enum vcpu_register {
     VCPU_CR0,    /* as the guest sees it */
     VCPU_CR3,
     VCPU_CR4,    /* as the guest sees it */
-    VCPU_PDPTE0, /* the four that PAE paging keeps; set by virt->set_pdptes */
+    VCPU_PDPTE0, /* the four that PAE paging keeps */
     VCPU_PDPTE1,
     VCPU_PDPTE2,
     VCPU_PDPTE3,

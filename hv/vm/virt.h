@@ -46,7 +46,6 @@ struct virt {
     /* Of the current vCPU: */
     uint64_t (*get)(struct vcpu *vcpu, enum vcpu_register which);
     void (*set)(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);
-    void (*set_pdptes)(struct vcpu *vcpu, const uint64_t entries[4]);
     void (*skip_instruction)(struct vcpu *vcpu);
     void (*skip_bytes)(struct vcpu *vcpu, unsigned length);
     void (*read_details)(struct vcpu *vcpu, struct vm_exit_details *details);

@@ -116,11 +116,3 @@ void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value) {
     }
     forget_old_paging(vcpu, which);
 }
-
-void vmx_set_pdptes(struct vcpu *vcpu, const uint64_t entries[4]) {
-    (void)vcpu;
-    vmcs_write(GUEST_PDPTE0, entries[0]);
-    vmcs_write(GUEST_PDPTE1, entries[1]);
-    vmcs_write(GUEST_PDPTE2, entries[2]);
-    vmcs_write(GUEST_PDPTE3, entries[3]);
-}

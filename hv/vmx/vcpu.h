@@ -44,10 +44,9 @@ void vmx_vmcs_set_up(struct vmx_vcpu *vcpu, const struct vcpu_start *start, uint
 /* vmx.c: drops what the processor has cached of the guest's own page tables (29.4.3.3). */
 void vmx_forget_translations(const struct vmx_vcpu *vcpu);
 
-/* state.c: the table's get, set and set_pdptes. */
+/* state.c: the table's get and set. */
 uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which);
 void vmx_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);
-void vmx_set_pdptes(struct vcpu *vcpu, const uint64_t entries[4]);
 
 /* state.c: once, when the capabilities are known. */
 void vmx_state_start(void);

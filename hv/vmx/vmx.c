@@ -190,7 +190,6 @@ const struct virt vmx = {
     .vcpu_wait = vcpu_wait,
     .get = vmx_get,
     .set = vmx_set,
-    .set_pdptes = vmx_set_pdptes,
     .skip_instruction = skip_instruction,
     .skip_bytes = skip_bytes,
     .read_details = read_details,
