@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from subprocess import Popen
 from typing import Protocol
 
 
@@ -65,17 +64,31 @@ class Unsupported(Exception):
     """The engine can't do this; the message says what and, where there is one, the other way."""
 
 
+class Process(Protocol):
+    """A process of this host, as `subprocess.Popen` shows it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Its exit status (negative: the signal that ended it); None while it runs."""
+
+
 class Running(Protocol):
     """A machine that an engine has started. Not thread-safe; every call has its own deadline."""
 
-    process: Popen[bytes]
     console: socket.socket  # COM1, both ways, raw bytes
     records: socket.socket  # COM2, both ways, raw bytes
     argv: tuple[str, ...]
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
+    @property
+    def process(self) -> Process:
+        """The emulator."""
+
     def wakeups(self) -> tuple[int, ...]:
-        """File descriptors that become readable when `service` has something to do."""
+        """File descriptors, readable when `service` has something to do or the emulator ended."""
 
     def service(self) -> None:
         """Take in what the engine said on its own channels (prompt, QMP events); never blocks."""
