@@ -23,6 +23,7 @@ class Request:
     append: str = ""
     engine: str = "auto"
     cpu: str | None = None
+    firmware: str | None = None
     cpus: int = 1
     memory_mib: int = 128
     timeout: float = 60.0  # seconds
@@ -48,7 +49,8 @@ def plan(request: Request) -> Job:
         except re.error as error:
             raise bad_usage(f"--expect {pattern!r} is not a regular expression: {error}") from None
     modules = tuple(_module(text) for text in request.modules)
-    choice = choose.choose((), (), request.engine, request.cpu)
+    requires = (request.firmware,) if request.firmware else ()
+    choice = choose.choose(requires, (), request.engine, request.cpu)
     return Job(
         name=kernel.name.removesuffix(".elf"),
         choice=choice,
@@ -59,6 +61,7 @@ def plan(request: Request) -> Job:
             memory_mib=request.memory_mib,
             cpus=request.cpus,
             cpu_model=request.cpu,
+            firmware=request.firmware,
         ),
         limit=request.timeout,
         replay=_replay(request, kernel, modules, choice.engine.name),
@@ -93,6 +96,7 @@ def _replay(
     words += ["--smp", str(request.cpus), "--mem", str(request.memory_mib)]
     words += ["--append", request.append] if request.append else []
     words += ["--cpu", request.cpu] if request.cpu else []
+    words += ["--firmware", request.firmware] if request.firmware else []
     for module in modules:
         _, _, arguments = module.string.partition(" ")
         words += ["--module", f"{module.path} {arguments}".strip()]

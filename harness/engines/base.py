@@ -9,6 +9,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+FIRMWARE = ("qboot", "seabios")
+
 
 @dataclass(frozen=True)
 class Module:
@@ -29,6 +31,7 @@ class Boot:
     cpus: int = 1
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
+    firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class Bochs:
 
     def launch(self, boot: Boot, directory: Path) -> BochsRunning:
         """Start Bochs on ``boot``; see ``Engine.launch``."""
+        if boot.firmware is not None:
+            raise bad_usage(f"bochs boots without firmware; a QEMU engine can run {boot.firmware}.")
         layout = multiboot.lay_out(boot)
         available = self.availability()
         binary = self.binary()

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from harness.engines import kvm
-from harness.engines.base import Availability, Boot
-from harness.engines.qemu_command import FIRMWARE, set_up
+from harness.engines.base import FIRMWARE, Availability, Boot
+from harness.engines.qemu_command import set_up
 from harness.engines.qemu_local import LocalTransport
 from harness.engines.qemu_running import QemuRunning
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -64,15 +64,13 @@ class _Qemu:
 
     def launch(self, boot: Boot, directory: Path) -> QemuRunning:
         """Start QEMU on ``boot``; see ``Engine.launch``."""
-        if boot.msrs:
-            raise bad_usage(f"{self.name} can't set MSRs before the image runs; bochs can.")
         available = self.availability()
         files = directory / "boot"
         binary = self.binary()
         files.mkdir(exist_ok=True)
         setup = set_up(
             boot, files, accelerator=self.accelerator, cpu=boot.cpu_model or self.default_cpu,
-            firmware=_installed(self.firmware, binary or Path()), extra=self.extra,
+            firmware=_installed(boot.firmware or self.firmware, binary or Path()), extra=self.extra,
         )  # fmt: skip
         if binary is None or not available.usable:
             hint = f"; `{available.remedy}` would provide it" if available.remedy else ""
@@ -91,7 +89,7 @@ class QemuTcg(_Qemu):
     name = "qemu-tcg"
     accelerator = "tcg"
     default_cpu = "max"
-    control = frozenset({"qmp", "nmi", "reset", "registers", "memory", "smp"})
+    control = frozenset({"qmp", "nmi", "reset", "registers", "memory", "smp", *FIRMWARE})
 
 
 class QemuKvm(_Qemu):
@@ -100,7 +98,7 @@ class QemuKvm(_Qemu):
     name = "qemu-kvm"
     accelerator = "kvm"
     default_cpu = "host"
-    control = frozenset({"qmp", "nmi", "reset", "registers", "memory", "smp", "hardware"})
+    control = frozenset({*QemuTcg.control, "hardware"})
 
     def availability(self) -> Availability:
         """Is QEMU installed, and does /dev/kvm offer virtualization to what runs in it?"""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import multiboot
-from harness.engines.base import Boot
+from harness.engines.base import FIRMWARE, Boot
 from harness.verdict import bad_usage
-
-FIRMWARE = ("qboot", "seabios")
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class Setup:
     boot: Boot
     accelerator: str
     cpu: str
-    firmware: str  # one of FIRMWARE
+    firmware: str  # one of `base.FIRMWARE`
     kernel: str
     modules: tuple[str, ...]  # the strings that the kernel gets; the first word names a file
     files: Mapping[str, Path]  # what QEMU must find in its working directory, by name
@@ -49,8 +47,12 @@ def set_up(
 ) -> Setup:
     """Name the files of ``boot`` as the kernel will hear of them; ``directory`` is for new ones.
 
-    Raises RunEnded BAD_USAGE for an image or a module that can't be loaded.
+    Raises RunEnded BAD_USAGE for an image or a module that can't be loaded, or no such firmware.
     """
+    if firmware not in FIRMWARE:
+        raise bad_usage(f"{firmware!r} is no firmware: it must be {' or '.join(FIRMWARE)}.")
+    if boot.msrs:
+        raise bad_usage("QEMU can't set MSRs before the image runs; bochs can.")
     layout = multiboot.lay_out(boot)
     files: dict[str, Path] = {}
     kernel = multiboot.file_word(boot.image)

@@ -118,3 +118,11 @@ def test_a_probe_that_is_not_built_is_the_users_to_fix(measured: list[str]) -> N
 
 def test_the_real_engines_come_best_first() -> None:
     assert [engine.name for engine in choose.engines()] == list(choose.NAMES)
+
+
+def test_an_engine_without_the_firmware_is_passed_over_unmeasured(measured: list[str]) -> None:
+    with_firmware = Fake("roomy", {"vmx"}, {"qboot", "seabios"})
+    choice = choose.choose(["seabios"], candidates=among(SLOW, with_firmware))
+    assert choice.engine.name == "roomy"
+    assert choice.passed_over == [("slow", "it does not boot with seabios")]
+    assert measured == []
