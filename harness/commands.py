@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from harness.scenario import Scenario
 
 ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-tcg")
-BOOT_SECONDS = 60.0
 
 _PATH = click.Path(path_type=Path)
 _engine = click.option(
@@ -292,7 +291,7 @@ def boot(
         firmware=firmware,
         cpus=smp,
         memory_mib=mem,
-        timeout=timeout if timeout is not None else BOOT_SECONDS,
+        timeout=timeout,
         expect=tuple(expect),
     )
     outcome = runner.Outcome(image.stem)

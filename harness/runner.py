@@ -37,6 +37,9 @@ class Observer(Protocol):
     def chosen(self, job: Job) -> None:
         """An engine was chosen; the machine has not started."""
 
+    def progress(self, text: str) -> None:
+        """What the engine does until the machine can start, where that takes long."""
+
     def started(self, machine: Machine) -> None:
         """The machine has started."""
 
@@ -54,6 +57,9 @@ class Silent:
     """An observer that does nothing; others extend it."""
 
     def chosen(self, job: Job) -> None:
+        """Do nothing."""
+
+    def progress(self, text: str) -> None:
         """Do nothing."""
 
     def started(self, machine: Machine) -> None:
@@ -163,7 +169,7 @@ def plan(
     wanted = firmware or scenario.firmware
     requires = (*scenario.requires, *filter(None, (wanted,)))
     choice = choose.choose(requires, scenario.engines, engine, model)
-    limit = scenario.timeout if timeout is None else timeout
+    limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
     known = scenario.path.parent == project.scenarios()
     replay = ["run", scenario.name if known else str(scenario.path)]
     replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
@@ -286,6 +292,7 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         outcome.directory,
         on_console=observer.console,
         on_record=on_record,
+        on_progress=observer.progress,
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:

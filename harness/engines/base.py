@@ -63,6 +63,14 @@ class End:
     words: str = ""
 
 
+Say = Callable[[str], None]
+"""Takes one line for whoever waits."""
+
+
+def silently(_: str) -> None:
+    """Tell nobody."""
+
+
 class Unsupported(Exception):
     """The engine can't do this; the message says what and, where there is one, the other way."""
 
@@ -137,12 +145,15 @@ class Engine(Protocol):
     default_cpu: str
     control: frozenset[str]  # what it offers beside the CPU: "qmp", "deterministic", "smp", ...
     processes: tuple[str, ...]  # the program names it starts (for a look with pgrep)
+    patience: float  # how many times longer than on the others everything may take
 
     def availability(self) -> Availability:
         """Is it installed and permitted here? Cheap: starts no machine."""
 
-    def launch(self, boot: Boot, directory: Path) -> Running:
+    def launch(self, boot: Boot, directory: Path, say: Say = silently) -> Running:
         """Start a machine; its logs and files go to ``directory``, which exists.
+
+        ``say`` hears what is going on where this takes long.
 
         Raises RunEnded: ENGINE_MISSING (with what to install), ENGINE_DIED (with its last words),
         BAD_USAGE (image or module that can't be loaded).

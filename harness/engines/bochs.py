@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import multiboot
 from harness.engines import bochs_process, rom
-from harness.engines.base import Availability, Boot
+from harness.engines.base import Availability, Boot, Say, silently
 from harness.engines.bochs_running import BochsRunning
 from harness.verdict import RunEnded, Verdict, bad_usage
 
@@ -28,6 +28,7 @@ class Bochs:
     default_cpu = "corei7_skylake_x"
     control = frozenset({"step", "registers", "memory", "deterministic", "smp", "firmware-msrs"})
     processes: tuple[str, ...] = ("bochs-bin", "bochs")
+    patience = 1.0
 
     def __init__(self, *, ips: int = 4_000_000) -> None:
         self.ips = ips  # emulated instructions a second; high values starve the serial lines
@@ -51,7 +52,7 @@ class Bochs:
             return Availability(False, "Bochs lacks its term display", "apt install bochs-term")
         return Availability(True, f"Bochs ({binary})")
 
-    def launch(self, boot: Boot, directory: Path) -> BochsRunning:
+    def launch(self, boot: Boot, directory: Path, say: Say = silently) -> BochsRunning:
         """Start Bochs on ``boot``; see ``Engine.launch``."""
         if boot.firmware is not None:
             raise bad_usage(f"bochs boots without firmware; a QEMU engine can run {boot.firmware}.")

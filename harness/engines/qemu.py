@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from harness.engines import kvm
-from harness.engines.base import FIRMWARE, Availability, Boot
+from harness.engines.base import FIRMWARE, Availability, Boot, Say, silently
 from harness.engines.qemu_command import set_up
 from harness.engines.qemu_local import LocalTransport
 from harness.engines.qemu_running import QemuRunning
@@ -38,6 +38,8 @@ class _Qemu:
         "qemu-system-x86",
     )  # the second as the kernel cuts it
 
+    patience = 1.0
+
     def __init__(self, *, firmware: str = "qboot", extra: tuple[str, ...] = ()) -> None:
         if firmware not in FIRMWARE:
             raise bad_usage(f"{firmware!r} is no firmware: it must be {' or '.join(FIRMWARE)}.")
@@ -62,7 +64,7 @@ class _Qemu:
             return Availability(False, reason, INSTALL)
         return Availability(True, f"QEMU ({binary})")
 
-    def launch(self, boot: Boot, directory: Path) -> QemuRunning:
+    def launch(self, boot: Boot, directory: Path, say: Say = silently) -> QemuRunning:
         """Start QEMU on ``boot``; see ``Engine.launch``."""
         available = self.availability()
         files = directory / "boot"
