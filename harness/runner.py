@@ -37,6 +37,9 @@ class Observer(Protocol):
     def chosen(self, job: Job) -> None:
         """An engine was chosen; the machine has not started."""
 
+    def progress(self, text: str) -> None:
+        """What the engine does until the machine can start, where that takes long."""
+
     def started(self, machine: Machine) -> None:
         """The machine has started."""
 
@@ -54,6 +57,9 @@ class Silent:
     """An observer that does nothing; others extend it."""
 
     def chosen(self, job: Job) -> None:
+        """Do nothing."""
+
+    def progress(self, text: str) -> None:
         """Do nothing."""
 
     def started(self, machine: Machine) -> None:
@@ -144,6 +150,7 @@ def plan(
     cpu: str | None = None,
     timeout: float | None = None,
     append: str = "",
+    firmware: str | None = None,
 ) -> Job:
     """Choose the engine and lay out the machine for a scenario, starting nothing.
 
@@ -159,13 +166,16 @@ def plan(
         if not guest.path.is_file():
             raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
     model = cpu or scenario.cpu
-    choice = choose.choose(scenario.requires, scenario.engines, engine, model)
-    limit = scenario.timeout if timeout is None else timeout
+    wanted = firmware or scenario.firmware
+    requires = (*scenario.requires, *filter(None, (wanted,)))
+    choice = choose.choose(requires, scenario.engines, engine, model)
+    limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
     known = scenario.path.parent == project.scenarios()
     replay = ["run", scenario.name if known else str(scenario.path)]
     replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
     replay += ["--cpu", cpu] if cpu else []
     replay += ["--append", append] if append else []
+    replay += ["--firmware", firmware] if firmware else []
     return Job(
         name=scenario.name,
         choice=choice,
@@ -176,6 +186,7 @@ def plan(
             memory_mib=scenario.memory,
             msrs=scenario.msrs,
             cpu_model=model,
+            firmware=wanted,
         ),
         limit=limit,
         replay=tuple(replay),
@@ -204,16 +215,20 @@ def run(
     cpu: str | None = None,
     timeout: float | None = None,
     append: str = "",
+    firmware: str | None = None,
     directory: Path | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
     """Run ``scenario`` once and say what came of it; see `execute`.
 
     ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
-    seconds; ``append`` is added to the hypervisor's command line.
+    seconds; ``append`` is added to the hypervisor's command line; ``firmware`` is "qboot" or
+    "seabios".
     """
     return execute(
-        lambda: plan(scenario, engine=engine, cpu=cpu, timeout=timeout, append=append),
+        lambda: plan(
+            scenario, engine=engine, cpu=cpu, timeout=timeout, append=append, firmware=firmware
+        ),
         Outcome(scenario.name, expected=scenario.verdict),
         directory=directory,
         observer=observer or Silent(),
@@ -277,6 +292,7 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         outcome.directory,
         on_console=observer.console,
         on_record=on_record,
+        on_progress=observer.progress,
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:
