@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from harness.engines.base import FIRMWARE, Engine
+from harness.engines.base import FIRMWARE, Engine, Say, silently
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 NAMES = ("qemu-kvm", "bochs", "qemu-tcg")  # in order of preference
@@ -48,7 +48,9 @@ def engines() -> list[Engine]:
     return [engine(name) for name in NAMES]
 
 
-def unmet(candidate: Engine, requires: Collection[str], cpu: str | None = None) -> tuple[str, str]:
+def unmet(
+    candidate: Engine, requires: Collection[str], cpu: str | None = None, say: Say = silently
+) -> tuple[str, str]:
     """Why ``candidate`` won't do, and what would help; two empty strings if it will."""
     from harness import probe
 
@@ -62,7 +64,7 @@ def unmet(candidate: Engine, requires: Collection[str], cpu: str | None = None) 
         return "", ""
     try:
         # On hardware even a boot that needs nothing is tried first: that KVM opens proves little.
-        offered = probe.features(candidate, cpu)
+        offered = probe.features(candidate, cpu, say)
     except RunEnded as error:
         if error.verdict is Verdict.BAD_USAGE and not wanted:
             return "", ""  # the probe isn't built, and nothing depends on it
@@ -82,13 +84,14 @@ def choose(
     name: str = AUTO,
     cpu: str | None = None,
     *,
+    say: Say = silently,
     candidates: Callable[[], list[Engine]] = engines,
 ) -> Choice:
     """The best engine that offers all of ``requires`` (control words or CPU features).
 
     ``only``: names that may be used at all (empty: all). ``name``: this one, unless "auto".
-    ``cpu``: the engine's CPU model. Raises RunEnded: ENGINE_MISSING with each engine's reason and
-    remedy; BAD_USAGE for an unknown name.
+    ``cpu``: the engine's CPU model. ``say`` hears what a trial boot waits for. Raises RunEnded:
+    ENGINE_MISSING with each engine's reason and remedy; BAD_USAGE for an unknown name.
     """
     offered = candidates()
     for known in dict.fromkeys((*only, name)):
@@ -102,7 +105,7 @@ def choose(
         if only and candidate.name not in only:
             passed_over.append((candidate.name, "this run does not use it"))
             continue
-        reason, remedy = unmet(candidate, requires, cpu)
+        reason, remedy = unmet(candidate, requires, cpu, say)
         if not reason:
             return Choice(candidate, passed_over)
         passed_over.append((candidate.name, reason))

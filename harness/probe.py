@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import project
-from harness.engines.base import Boot, Engine
+from harness.engines.base import Boot, Engine, Say, silently
 from harness.image import build_id
 from harness.verdict import RunEnded, Verdict, bad_usage
 
@@ -19,7 +19,7 @@ TIME_LIMIT = 15.0  # seconds; an engine that can't do this boot in time is of no
 _MEMORY_MIB = 32
 
 
-def report(engine: Engine, cpu: str | None = None) -> dict[str, Any]:
+def report(engine: Engine, cpu: str | None = None, say: Say = silently) -> dict[str, Any]:
     """The probe image's record for ``cpu`` (None: the engine's default) on ``engine``.
 
     From the cache if nothing that matters has changed since. Raises RunEnded: BAD_USAGE if the
@@ -31,7 +31,7 @@ def report(engine: Engine, cpu: str | None = None) -> dict[str, Any]:
     cached = _cached(engine, cpu, image)
     if cached is not None:
         return cached
-    measured = _measure(engine, cpu, image)
+    measured = _measure(engine, cpu, image, say)
     with contextlib.suppress(OSError):
         _store(_file(engine, cpu, image), measured)
     return measured
@@ -51,9 +51,9 @@ def _cached(engine: Engine, cpu: str | None, image: Path) -> dict[str, Any] | No
     return None
 
 
-def features(engine: Engine, cpu: str | None = None) -> frozenset[str]:
+def features(engine: Engine, cpu: str | None = None, say: Say = silently) -> frozenset[str]:
     """The features that ``cpu`` has on ``engine``: "vmx", "ept", "svm", ... Raises as `report`."""
-    return _words(report(engine, cpu))
+    return _words(report(engine, cpu, say))
 
 
 def known(engine: Engine, cpu: str | None = None) -> frozenset[str] | None:
@@ -86,7 +86,7 @@ def _key(engine: Engine, cpu: str | None, image: Path) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
 
-def _measure(engine: Engine, cpu: str | None, image: Path) -> dict[str, Any]:
+def _measure(engine: Engine, cpu: str | None, image: Path, say: Say) -> dict[str, Any]:
     from harness.machine import Machine
 
     boot = Boot(image, memory_mib=_MEMORY_MIB, cpu_model=cpu)
@@ -95,6 +95,7 @@ def _measure(engine: Engine, cpu: str | None, image: Path) -> dict[str, Any]:
             engine,
             boot,
             Path(directory),
+            on_progress=say,
             expect_build=build_id(image),
             limit=TIME_LIMIT * engine.patience,
         ) as machine:

@@ -153,6 +153,8 @@ class Channel:
                 await client.runstate_changed()
         except (QMPError, OSError, EOFError):
             pass  # the end of the process says more than the end of its connection
+        except asyncio.CancelledError:
+            pass  # by `_leave`
         finally:
             self.lost = True
             if not self._connected.done():
