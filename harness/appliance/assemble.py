@@ -122,7 +122,8 @@ def _newest(digest: str) -> Parts | None:
     for place in sorted(directory().glob(f"*-{digest}"), reverse=True):
         with contextlib.suppress(OSError, ValueError):
             versions = json.loads((place / VERSIONS).read_text(encoding="utf-8"))
-            return Parts(place / KERNEL, place / INITRAMFS, place.name, versions)
+            if isinstance(versions, dict) and "kernel" in versions:
+                return Parts(place / KERNEL, place / INITRAMFS, place.name, versions)
     return None
 
 
