@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.scenario import Scenario
 
 CONSOLE_TAIL = 60  # lines that a failure's report shows
-_ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-tcg")
+_ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-kvm-in-bochs", "qemu-tcg")  # importing costs time
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

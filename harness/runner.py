@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import image, project, rundir
-from harness.engines.base import Boot, EndKind, Module
+from harness.engines.base import Boot, EndKind, Module, Say, silently
 from harness.judge import Judge
 from harness.scenario import Expectation, Scenario
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -151,8 +151,11 @@ def plan(
     timeout: float | None = None,
     append: str = "",
     firmware: str | None = None,
+    say: Say = silently,
 ) -> Job:
     """Choose the engine and lay out the machine for a scenario, starting nothing.
+
+    ``say`` hears what takes long where an engine's processor has to be tried first.
 
     Raises RunEnded: STALE_IMAGE, ENGINE_MISSING, or BAD_USAGE for a missing image or guest.
     """
@@ -168,7 +171,7 @@ def plan(
     model = cpu or scenario.cpu
     wanted = firmware or scenario.firmware
     requires = (*scenario.requires, *filter(None, (wanted,)))
-    choice = choose.choose(requires, scenario.engines, engine, model)
+    choice = choose.choose(requires, scenario.engines, engine, model, say=say)
     limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
     known = scenario.path.parent == project.scenarios()
     replay = ["run", scenario.name if known else str(scenario.path)]
@@ -225,14 +228,16 @@ def run(
     seconds; ``append`` is added to the hypervisor's command line; ``firmware`` is "qboot" or
     "seabios".
     """
+    audience = observer or Silent()
     return execute(
         lambda: plan(
-            scenario, engine=engine, cpu=cpu, timeout=timeout, append=append, firmware=firmware
+            scenario, engine=engine, cpu=cpu, timeout=timeout, append=append, firmware=firmware,
+            say=audience.progress,
         ),
         Outcome(scenario.name, expected=scenario.verdict),
         directory=directory,
-        observer=observer or Silent(),
-    )
+        observer=audience,
+    )  # fmt: skip
 
 
 def execute(

@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import supervise
@@ -44,6 +45,7 @@ class LocalTransport:
         self.console = console
         self.records = records
         self.channel = channel
+        self.idle: Callable[[], None] = _nothing
         self._ended = supervise.ProcessEnd(process)
         self._directory = directory  # of the logs
         self._files = files  # QEMU's working directory
@@ -144,6 +146,10 @@ class LocalTransport:
         if self._memory >= 0:
             os.close(self._memory)
             self._memory = -1
+
+
+def _nothing() -> None:
+    pass
 
 
 def _link(directory: Path, word: str, source: Path) -> None:

@@ -19,16 +19,20 @@ _SAVED = "memory.bin"  # in QEMU's working directory
 class QemuRunning:
     """One QEMU, with QMP behind it."""
 
-    def __init__(self, transport: Transport, memory_size: int, accelerator: str) -> None:
+    def __init__(
+        self, transport: Transport, memory_size: int, accelerator: str, *, patience: float = 1.0
+    ) -> None:
         self.process = transport.process
         self.argv = transport.argv
         self.console = transport.console
         self.records = transport.records
         self.idle: Callable[[], None] = _nothing
+        transport.idle = lambda: self.idle()
         self._transport = transport
         self._channel = transport.channel
         self._memory_size = memory_size  # bytes
         self._accelerator = accelerator
+        self._patience = patience
         self._end: End | None = None
         self._killed = False
         self._resets = 0  # SHUTDOWN events that `reset` has asked for
@@ -100,11 +104,11 @@ class QemuRunning:
     def qmp(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         """Execute a QMP command. BAD_USAGE if QEMU refuses it; killed and ENGINE_DIED if silent."""
         try:
-            return self._channel.execute(command, arguments or {}, ANSWER_WITHIN)
+            return self._channel.execute(command, arguments or {}, ANSWER_WITHIN * self._patience)
         except Refused as error:
             raise bad_usage(f"QEMU refused {command}: {error}.") from None
         except NoAnswer as error:
-            ended = self._transport.wait(0.2)
+            ended = self._transport.wait(0.2 * self._patience)
             words = self._transport.words() if ended else ()
             if not ended:
                 self._end = End(EndKind.DIED, None, f"stopped answering: {error}")

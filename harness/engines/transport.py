@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +29,7 @@ class Transport(Protocol):
     records: socket.socket
     channel: Channel
     argv: tuple[str, ...]
+    idle: Callable[[], None]  # called while a call waits: takes in serial output
 
     @property
     def process(self) -> Process:
