@@ -58,6 +58,7 @@ check: setup  ## Look without running: ruff, mypy --strict, C warnings as errors
 	@echo 'check: mypy';         $(VENV)/mypy
 	@echo 'check: C warnings';   $(MAKE) --no-print-directory hv-warnings
 	@echo 'check: clang-format'; $(MAKE) --no-print-directory hv-format-check
+	@$(VENV)/clang-format --dry-run -Werror harness/appliance/inside/*.[ch] tests/unit/*.c
 
 bench: setup  ## Measure start-up costs, as ratios within one run
 	$(BUILD)
