@@ -41,7 +41,7 @@ _LEFT_OUT = (
 )
 COMMAND_LINE = " ".join(
     (
-        "console=ttyS0 quiet rdinit=/init panic=-1 8250.nr_uarts=4",
+        "console=ttyS0 quiet iomem=relaxed rdinit=/init panic=-1 8250.nr_uarts=4",
         f"tsc=reliable tsc_early_khz={IPS // 1000}",
         "mitigations=off nokaslr cryptomgr.notests init_on_alloc=0",
         f"initcall_blacklist={','.join(_LEFT_OUT)}",

@@ -18,6 +18,7 @@
 #include <x86intrin.h>
 
 #include "disk.h"
+#include "nudge.h"
 #include "serve.h"
 
 enum {
@@ -103,6 +104,8 @@ static int prepare(struct channels *channels) {
         return failed("disk");
     if (access("/dev/kvm", R_OK | W_OK))
         return failed("/dev/kvm");
+    if (nudge_start())
+        return failed("nudge");
     return 0;
 }
 
