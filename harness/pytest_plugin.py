@@ -25,6 +25,24 @@ CONSOLE_TAIL = 60  # lines that a failure's report shows
 _ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-kvm-in-bochs", "qemu-tcg")  # importing costs time
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """One appliance for all workers; it starts only if one of them wants it."""
+    import os
+
+    from harness.appliance import session
+
+    if session.VARIABLE not in os.environ:
+        opened = session.Session()
+        os.environ[session.VARIABLE] = str(opened.directory)  # the workers inherit it
+
+        def close() -> None:
+            del os.environ[session.VARIABLE]
+            opened.close()
+
+        config.add_cleanup(close)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--engine`` and ``--require``."""
     group = parser.getgroup("vanderpool", "booting machines")
@@ -92,9 +110,11 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run the scenario and compare its verdict."""
-        from harness import runner
+        from harness import choose, runner
 
         engine = str(self.config.getoption("--engine"))
+        if self.scenario.heavy and engine in choose.BY_NAME:
+            pytest.skip(f"too heavy for {engine}: {self.scenario.heavy}")
         outcome = runner.run(self.scenario, engine=engine)
         for name, value in _properties(outcome):
             self.user_properties.append((name, value))
@@ -162,6 +182,7 @@ class BootMachine(Protocol):
         engine: str | Engine | None = None,
         requires: Sequence[str] = (),
         cpu: str | None = None,
+        firmware: str | None = None,
         command_line: str = "",
         memory_mib: int = 128,
         cpus: int = 1,
@@ -208,6 +229,7 @@ def boot_machine(
             engine: str | Engine | None = None,
             requires: Sequence[str] = (),
             cpu: str | None = None,
+            firmware: str | None = None,
             command_line: str = "",
             memory_mib: int = 128,
             cpus: int = 1,
@@ -218,7 +240,8 @@ def boot_machine(
             if image is None:
                 require_fresh(project.image())
             try:
-                choice = choose.choose(requires, only, option, cpu)
+                wants = (*requires, *filter(None, (firmware,)))
+                choice = choose.choose(wants, only, option, cpu)
             except RunEnded as ended:
                 if ended.verdict is Verdict.ENGINE_MISSING:
                     _missing(request.config, ended.sentence, requires, only)
@@ -232,16 +255,21 @@ def boot_machine(
                 memory_mib=memory_mib,
                 cpus=cpus,
                 cpu_model=cpu,
+                firmware=firmware,
             )
-            return machines.enter_context(
-                Machine.start(
+            try:
+                machine = Machine.start(
                     chosen,
                     what,
                     tmp_path_factory.mktemp("machine"),
                     expect_build=images.build_id(what.image) if image is None else None,
                     limit=limit * chosen.patience,
                 )
-            )
+            except RunEnded as ended:  # what the engine needs can't be had after all
+                if ended.verdict is Verdict.ENGINE_MISSING:
+                    _missing(request.config, ended.sentence, requires, only)
+                raise
+            return machines.enter_context(machine)
 
         yield boot
 

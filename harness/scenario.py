@@ -67,6 +67,7 @@ class Scenario:
     append: str = ""
     msrs: tuple[tuple[int, int], ...] = ()  # what firmware writes before the image
     firmware: str | None = None  # None: the engine's default
+    heavy: str = ""  # why a test session leaves it out on an engine that takes its time
     verdict: Verdict = Verdict.PASSED
     forbid: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
@@ -145,7 +146,7 @@ class _Reader:
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "append"),
-            *("msrs", "firmware", "verdict", "forbid", "allow", "guest", "expect"),
+            *("msrs", "firmware", "heavy", "verdict", "forbid", "allow", "guest", "expect"),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -171,6 +172,7 @@ class _Reader:
             firmware=top.choice(top.string("firmware"), "firmware", FIRMWARE)
             if "firmware" in data
             else None,
+            heavy=top.string("heavy", ""),
             verdict=self.verdict(top),
             forbid=tuple(top.pattern(p, "forbid") for p in top.strings("forbid")),
             allow=top.choices("allow", ALLOWABLE),

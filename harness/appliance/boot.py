@@ -24,6 +24,8 @@ MEMORY_MIB = 512
 MODEL = "corei7_skylake_x"
 IPS = 10_000_000  # instructions in one emulated second: more would starve the serial lines
 PORTS = 4
+DISK = "disk.img"
+DISK_SIZE = 261 * bochs_process.CYLINDER  # bytes: more than the largest file that the agent takes
 UP_WITHIN = 200.0  # seconds of the emulator's own CPU time: a busy host does not count
 GIVEN_UP_AFTER = 900.0  # seconds on the clock, whatever the reason
 FILES = "files"  # where the agent's store is
@@ -39,7 +41,7 @@ _LEFT_OUT = (
 )
 COMMAND_LINE = " ".join(
     (
-        "console=ttyS0 quiet rdinit=/init panic=-1 8250.nr_uarts=4",
+        "console=ttyS0 quiet iomem=relaxed rdinit=/init panic=-1 8250.nr_uarts=4",
         f"tsc=reliable tsc_early_khz={IPS // 1000}",
         "mitigations=off nokaslr cryptomgr.notests init_on_alloc=0",
         f"initcall_blacklist={','.join(_LEFT_OUT)}",
@@ -50,11 +52,18 @@ COMMAND_LINE = " ".join(
 class Appliance:
     """A live appliance. A context: leaving it ends the appliance."""
 
-    def __init__(self, running: BochsRunning, ports: tuple[socket.socket, ...], ready: Ready):
+    def __init__(
+        self,
+        running: BochsRunning,
+        ports: tuple[socket.socket, ...],
+        disk: Path,
+        ready: Ready,
+    ) -> None:
         self.process: subprocess.Popen[bytes] = running.process
         self.argv = running.argv
         self.control = running.console  # ttyS0: the agent's
         self.ports = ports  # ttyS1, ttyS2, ttyS3: what runs in it may use them
+        self.disk = disk  # what `Agent` hands files over by
         self.ready = ready
         self._running = running
 
@@ -86,14 +95,17 @@ def start(parts: Parts, directory: Path, extra: Mapping[str, Path]) -> Appliance
             facts={"remedy": available.remedy},
         )
     base = _write_images(parts, directory, extra)
-    hardware = bochs_process.Hardware(MODEL, 1, IPS, MEMORY_MIB, base, PORTS)
+    disk = directory / DISK
+    with disk.open("wb") as file:
+        file.truncate(DISK_SIZE)
+    hardware = bochs_process.Hardware(MODEL, 1, IPS, MEMORY_MIB, base, PORTS, disk)
     started = bochs_process.start(binary, directory, hardware)
     control, *ports = started.ports
     running = BochsRunning(
         started.process, started.argv, directory, control, ports[0], MEMORY_MIB << 20
     )
     try:
-        return Appliance(running, tuple(ports), _await_ready(running))
+        return Appliance(running, tuple(ports), disk, _await_ready(running))
     except BaseException:
         running.kill()
         for port in ports:

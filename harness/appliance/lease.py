@@ -25,10 +25,11 @@ class Lease:
     """The appliance's serial lines, ours alone until `release`; and its Bochs as a `Process`."""
 
     def __init__(
-        self, server: socket.socket, run: str, pid: int, lines: list[socket.socket]
+        self, server: socket.socket, run: str, pid: int, disk: Path, lines: list[socket.socket]
     ) -> None:
         self.run = run  # what the agent is to call this client's run
         self.pid = pid  # of the appliance's Bochs
+        self.disk = disk  # the appliance's, for files that it is to get
         self.control = lines[0]
         self.ports = tuple(lines[1:])
         self._server = server
@@ -78,7 +79,8 @@ def take(say: Say) -> Lease:
             if message.get("kind") == "say":
                 say(str(message["text"]))
             elif message.get("kind") == "ready" and len(lines) == _LINES:
-                return Lease(server, str(message["run"]), int(message["pid"]), lines)
+                run, pid, disk = message["run"], message["pid"], message["disk"]
+                return Lease(server, str(run), int(pid), Path(disk), lines)
             else:
                 raise _failure(message)
     except OSError as error:

@@ -52,7 +52,9 @@ class Server:
             _fail(client, ended)
             return
         lines = [line.fileno() for line in (appliance.control, *appliance.ports)]
-        message = _message("ready", run=f"run-{self._clients}", pid=appliance.process.pid)
+        message = _message(
+            "ready", run=f"run-{self._clients}", pid=appliance.process.pid, disk=str(appliance.disk)
+        )
         socket.send_fds(client, [message], lines)
         with supervise.ProcessEnd(appliance.process) as end:
             supervise.readable((client.fileno(), end.fileno()), _EVER)

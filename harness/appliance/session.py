@@ -6,6 +6,7 @@ that connects makes it start the server (`harness.appliance.serve`), which dies 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -51,6 +52,14 @@ class Session:
             with supervise.ProcessEnd(server) as ended:
                 supervise.readable((ended.fileno(), self._stop), _EVER)
             supervise.end(server, soft=server.terminate, grace=_GRACE)
+            self._send_away()
+
+    def _send_away(self) -> None:
+        """Hang up on clients whom a server that died has not accepted: they must not wait on."""
+        self._listener.setblocking(False)
+        with contextlib.suppress(OSError):
+            while True:
+                self._listener.accept()[0].close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         descriptor = self._listener.fileno()

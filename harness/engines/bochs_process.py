@@ -17,6 +17,7 @@ from harness.engines.bochs_words import classify, dead, last_part
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 CONNECTED_WITHIN = 20.0  # seconds; a loaded host is slow, a dead Bochs is noticed at once
+CYLINDER = 16 * 63 * 512  # bytes, as Bochs divides a disk that it is not told more about
 RAM_IMAGE = "ram.img"
 ROM_IMAGE = "rom.img"
 
@@ -30,12 +31,17 @@ romimage: file={rom}, address=0xffff0000
 {vga}optramimage1: file={ram}, address={base:#x}
 plugin_ctrl: speaker=0, biosdev=0, gameport=0, parallel=0, iodebug=0, usb_uhci=0
 display_library: term
-{ports}clock: sync=none, time0=1000000000
+{ports}{disk}clock: sync=none, time0=1000000000
 log: {log}
 panic: action=fatal
 error: action=report
 info: action=report
 debug: action=ignore
+"""
+
+_DISK = """\
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=disk, path={image}, mode=flat, cylinders=0
 """
 
 
@@ -49,6 +55,9 @@ class Hardware:
     memory_mib: int
     base: int  # physical address of the blob, the file `RAM_IMAGE`
     ports: int  # serial ports, COM1 onwards
+    disk: Path | None = (
+        None  # its image, in the directory; a multiple of `CYLINDER` in size (bytes)
+    )
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,11 @@ def start(binary: Path, directory: Path, hardware: Hardware) -> Started:
             f" dev=127.0.0.1:{listener.getsockname()[1]}\n"
             for number, listener in enumerate(listeners, 1)
         )
+        disk = "" if hardware.disk is None else _DISK.format(image=hardware.disk.name)
         (directory / "bochsrc").write_text(
             _BOCHSRC.format(
                 model=hardware.model, cpus=hardware.cpus, ips=hardware.ips,
-                memory=hardware.memory_mib, base=hardware.base, ports=ports, log=LOG,
+                memory=hardware.memory_mib, base=hardware.base, ports=ports, disk=disk, log=LOG,
                 rom=ROM_IMAGE, ram=RAM_IMAGE,
                 vga=f"vgaromimage: file={_VGABIOS}\n" if _VGABIOS.exists() else "",
             )

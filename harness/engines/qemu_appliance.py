@@ -55,7 +55,7 @@ class ApplianceTransport:
         """Wait for the appliance, bring it what it lacks, and start QEMU in it."""
         held = lease.take(say)
         try:
-            agent = Agent(held.control)
+            agent = Agent(held.control, held.disk)
             for word, source in setup.files.items():
                 name = store.name(source)
                 if agent.have(name) is None:

@@ -56,10 +56,15 @@ def test_its_kernel_is_the_one_that_was_assembled(parts: Parts, appliance: Appli
     assert appliance.ready.kernel in parts.versions["kernel"]
 
 
-def test_files_are_there_from_the_start_and_can_be_brought_later(agent: Agent) -> None:
+def test_files_are_there_from_the_start_and_can_be_brought_later(
+    appliance: Appliance, agent: Agent
+) -> None:
     assert agent.have("brought.txt") == len(b"from the start")
     agent.put("later", bytes(range(256)) * 8)
     assert agent.have("later") == 2048
+    over_disk = Agent(appliance.control, appliance.disk)
+    over_disk.put("large", os.urandom(3_000_000))
+    assert agent.have("large") == 3_000_000
 
 
 def test_qemu_in_it_has_kvm_and_speaks_over_the_serial_lines(

@@ -92,6 +92,23 @@ def test_a_file_arrives_as_it_was_sent(appliance: Appliance) -> None:
     assert appliance.agent.have("kernel.elf") == len(data)
 
 
+def test_a_file_arrives_over_the_disk_as_well(appliance: Appliance) -> None:
+    disk = appliance.root / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    agent = Agent(appliance.control, disk)
+    for data in (b"", b"short", bytes(range(256)) * 999):
+        agent.put("kernel.elf", data)
+        assert (appliance.root / "files/kernel.elf").read_bytes() == data
+
+
+def test_a_disk_that_holds_something_else_is_noticed(appliance: Appliance) -> None:
+    assert appliance.agent.have("a") is None
+    assert b"@error a: No such file" in appliance.says(b"take a 3 00000000\n")
+    (appliance.root / "disk.img").write_bytes(b"old")
+    assert b"@error the file's CRC-32" in appliance.says(b"take a 3 00000000\n")
+    assert appliance.agent.have("a") is None
+
+
 def test_an_empty_file_is_a_file(appliance: Appliance) -> None:
     appliance.agent.put("empty", b"")
     assert appliance.agent.have("empty") == 0

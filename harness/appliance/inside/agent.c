@@ -17,6 +17,8 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "disk.h"
+#include "nudge.h"
 #include "serve.h"
 
 enum {
@@ -98,8 +100,12 @@ static int prepare(struct channels *channels) {
     for (unsigned i = 0; i < sizeof MODULES / sizeof MODULES[0]; i++)
         if (load(&MODULES[i]))
             return -1;
+    if (disk_open())
+        return failed("disk");
     if (access("/dev/kvm", R_OK | W_OK))
         return failed("/dev/kvm");
+    if (nudge_start())
+        return failed("nudge");
     return 0;
 }
 

@@ -1,5 +1,7 @@
 #include "files.h"
 
+#include "disk.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +76,20 @@ static int write_all(int file, const char *data, size_t size) {
     return 0;
 }
 
+// Takes `size` bytes from the disk's first sectors into `file`. 0, or an error's number.
+static int fetch(int file, unsigned long size, uint32_t *crc) {
+    static char data[MOST_SECTORS * SECTOR_SIZE];
+    for (unsigned sector = 0; size > 0; sector += MOST_SECTORS) {
+        size_t wanted = size < sizeof data ? size : sizeof data;
+        unsigned count = (unsigned)((wanted + SECTOR_SIZE - 1) / SECTOR_SIZE);
+        if (disk_read(sector, count, data) || write_all(file, data, wanted))
+            return errno;
+        *crc = crc32_of(*crc, data, wanted);
+        size -= wanted;
+    }
+    return 0;
+}
+
 // Takes `size` bytes off the wire into `file`. An error of the file is kept for the end, because the
 // bytes come all the same. False if they stopped to come.
 static bool receive(struct store *store, int file, unsigned long size, uint32_t *crc, int *error) {
@@ -90,12 +106,16 @@ static bool receive(struct store *store, int file, unsigned long size, uint32_t 
     return true;
 }
 
-bool files_put(struct store *store, const char *name, const char *size_text, const char *crc_text) {
+enum source { FROM_WIRE, FROM_DISK };
+
+// A file becomes visible only when it is whole.
+static bool bring(struct store *store, enum source source, const char *name, const char *size_text,
+                  const char *crc_text) {
     char path[PATH_MAX], incoming[PATH_MAX], *end;
     unsigned long size;
     uint32_t promised = (uint32_t)strtoul(crc_text, &end, 16), crc = CRC32_START;
     if (!files_plain(name) || !files_number(size_text, LARGEST_FILE, &size) || *end)
-        return refuse(store, "put needs a plain name, a size in bytes up to 128 MiB, and a CRC-32");
+        return refuse(store, "a file needs a plain name, a size up to 128 MiB, and a CRC-32");
     if (path_to(incoming, "%s/files/.incoming", store->root) ||
         path_to(path, "%s/files/%s", store->root, name))
         return fail(store, name);
@@ -103,18 +123,28 @@ bool files_put(struct store *store, const char *name, const char *size_text, con
     if (file < 0)
         return fail(store, name);
     int error = 0;
-    bool alive = wire_answer(store->wire, "@send") && receive(store, file, size, &crc, &error);
+    bool alive = true;
+    if (source == FROM_DISK)
+        error = fetch(file, size, &crc);
+    else
+        alive = wire_answer(store->wire, "@send") && receive(store, file, size, &crc, &error);
     if (close(file) && error == 0)
         error = errno;
-    errno = error;
     if (alive && error == 0 && crc == promised && rename(incoming, path) == 0)
         return wire_answer(store->wire, "@ok");
-    error = errno;
     unlink(incoming);
     if (!alive)
         return false;
     errno = error;
     return error ? fail(store, name) : refuse(store, "the file's CRC-32 is not what was promised");
+}
+
+bool files_put(struct store *store, const char *name, const char *size, const char *crc) {
+    return bring(store, FROM_WIRE, name, size, crc);
+}
+
+bool files_take(struct store *store, const char *name, const char *size, const char *crc) {
+    return bring(store, FROM_DISK, name, size, crc);
 }
 
 bool files_have(struct store *store, const char *name) {

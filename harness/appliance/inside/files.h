@@ -1,6 +1,6 @@
 // The appliance's files: a store that outlives runs, and one directory a run.
 //
-//   ROOT/files/NAME           what `put` brought, or what was there when the appliance started
+//   ROOT/files/NAME           what `put` or `take` brought, or what was there when the appliance started
 //   ROOT/runs/RUN/            what a run leaves behind
 //   ROOT/runs/RUN/boot/       the working directory of the run's program, with links into the store
 
@@ -17,6 +17,7 @@ struct store {
 
 // Each answers one request over the wire. False if the wire is at its end.
 bool files_put(struct store *store, const char *name, const char *size, const char *crc);
+bool files_take(struct store *store, const char *name, const char *size, const char *crc);
 bool files_have(struct store *store, const char *name);
 bool files_drop(struct store *store, const char *name);
 bool files_link(struct store *store, const char *run, const char *word, const char *name);

@@ -45,6 +45,8 @@ static bool answer(struct server *server, char *line) {
     const char *verb = count ? words[0] : "";
     if (strcmp(verb, "put") == 0 && count == 4)
         return files_put(&server->store, words[1], words[2], words[3]);
+    if (strcmp(verb, "take") == 0 && count == 4)
+        return files_take(&server->store, words[1], words[2], words[3]);
     if (strcmp(verb, "have") == 0 && count == 2)
         return files_have(&server->store, words[1]);
     if (strcmp(verb, "drop") == 0 && count == 2)
