@@ -83,6 +83,7 @@ class Bochs:
             memory_mib=boot.memory_mib,
             base=base,
             ports=2,
+            freezes=True,
         )
         started = bochs_process.start(binary, directory, hardware)
         console, records = started.ports

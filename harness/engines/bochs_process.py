@@ -28,11 +28,11 @@ cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, ignore_bad
 memory: guest={memory}, host={memory}
 romimage: file={rom}, address=0xffff0000
 {vga}optramimage1: file={ram}, address={base:#x}
-plugin_ctrl: speaker=0, biosdev=0, gameport=0, parallel=0, iodebug=0, usb_uhci=0
+plugin_ctrl: speaker=0, biosdev=0, gameport=0, parallel=0, {plugins}usb_uhci=0
 display_library: term
 {ports}clock: sync=none, time0=1000000000
 log: {log}
-panic: action=fatal
+panic: action=fatal{report}
 error: action=report
 info: action=report
 debug: action=ignore
@@ -49,6 +49,7 @@ class Hardware:
     memory_mib: int
     base: int  # physical address of the blob, the file `RAM_IMAGE`
     ports: int  # serial ports, COM1 onwards
+    freezes: bool = False  # stops in the debugger at a triple fault, and where the image asks for it
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,11 @@ def start(binary: Path, directory: Path, hardware: Hardware) -> Started:
             f" dev=127.0.0.1:{listener.getsockname()[1]}\n"
             for number, listener in enumerate(listeners, 1)
         )
+        report = "".join(f", CPU{number}=report" for number in range(hardware.cpus))
         (directory / "bochsrc").write_text(
             _BOCHSRC.format(
+                plugins="" if hardware.freezes else "iodebug=0, ",
+                report=report if hardware.freezes else "",
                 model=hardware.model, cpus=hardware.cpus, ips=hardware.ips,
                 memory=hardware.memory_mib, base=hardware.base, ports=ports, log=LOG,
                 rom=ROM_IMAGE, ram=RAM_IMAGE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,11 +21,14 @@ from harness.engines.bochs_words import (
     examined,
     last_part,
     parse_registers,
+    stopped,
 )
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 LOG = "engine.log"
 ANSWER_WITHIN = 20.0  # seconds for any command
+_LOG_LOOKED_AT = 1 << 14  # bytes, at each stop
+_TICK = re.compile(r"^Next at t=(\d+)", re.MULTILINE)
 
 
 class BochsRunning:
@@ -49,6 +53,7 @@ class BochsRunning:
         self._output = bytearray()  # what the debugger printed, since the last prompt
         self._prompt = 1  # number of the prompt that comes next
         self._paused = False
+        self.tick: int | None = None  # emulated time at the last stop, in instructions
         self._end: End | None = None
         self._killed = False
         self._ended = supervise.ProcessEnd(process)
@@ -70,7 +75,9 @@ class BochsRunning:
                     del self._output[: 8 << 20]
 
     def end(self) -> End | None:
-        """How Bochs ended, by its own log."""
+        """How the machine ended: stopped in the debugger, or with Bochs, by its own log."""
+        if self._end is None:
+            self._notice_stop()
         if self._end is None and self.process.poll() is not None:
             self.service()
             if self._killed:
@@ -83,11 +90,38 @@ class BochsRunning:
 
     # The debugger: `<bochs:N> ` is its prompt; it reads commands while the machine is paused.
 
+    def _notice_stop(self) -> None:
+        """Take in a prompt that comes while the machine should run: it has stopped by itself."""
+        while not self._paused and (text := self._take_prompt()) is not None:
+            if self._prompt > 2:  # the first one was answered when Bochs was started
+                self._paused = True
+                self._note(text)
+                if self._end is None:
+                    self.resume()  # an interrupt of `pause` that came when it was paused already
+
+    def _take_prompt(self) -> str | None:
+        """What came before the next prompt, if that is there."""
+        token = b"<bochs:%d> " % self._prompt
+        at = self._output.find(token)
+        if at < 0:
+            return None
+        text = self._output[:at].decode("utf-8", "replace")
+        del self._output[: at + len(token)]
+        self._prompt += 1
+        return text
+
+    def _note(self, text: str) -> None:
+        """The machine has stopped, and ``text`` says where and perhaps why."""
+        if ticks := _TICK.findall(text):
+            self.tick = int(ticks[-1])
+        if self._end is None:
+            self._end = stopped(text, last_part(self._directory / LOG, _LOG_LOOKED_AT))
+
     def _await_prompt(self, again: float | None = None) -> str:
         """What came before the next prompt. ``again``: seconds until another interrupt."""
         token = b"<bochs:%d> " % self._prompt
         deadline = time.monotonic() + ANSWER_WITHIN
-        while (at := self._output.find(token)) < 0:
+        while (text := self._take_prompt()) is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._end = End(EndKind.DIED, None, "its debugger stopped answering")
@@ -104,9 +138,6 @@ class BochsRunning:
                 raise dead(self.end())
             if not ready and again is not None:
                 self.process.send_signal(signal.SIGINT)
-        text = self._output[:at].decode("utf-8", "replace")
-        del self._output[: at + len(token)]
-        self._prompt += 1
         return text
 
     def _serial_fds(self) -> tuple[int, ...]:
@@ -135,6 +166,7 @@ class BochsRunning:
 
     def pause(self) -> None:
         """Stop the machine, in its debugger."""
+        self._notice_stop()
         if self._paused:
             return
         if self.process.poll() is not None:
@@ -144,8 +176,9 @@ class BochsRunning:
             self._await_prompt()
         self.process.send_signal(signal.SIGINT)
         # It forgets an interrupt that comes just before it starts to run: ask again.
-        self._await_prompt(again=0.1)
+        text = self._await_prompt(again=0.1)
         self._paused = True
+        self._note(text)
 
     def resume(self) -> None:
         """Let the machine run on."""
@@ -163,7 +196,7 @@ class BochsRunning:
 
     def step(self) -> None:
         """Execute one instruction."""
-        self._command("s")
+        self._note(self._command("s"))
 
     def registers(self, cpu: int = 0) -> Mapping[str, int]:
         """General, control and segment registers of CPU 0."""

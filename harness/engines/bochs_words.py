@@ -13,6 +13,7 @@ from harness.verdict import RunEnded, Verdict
 # Lines of Bochs's own log decide how it ended; its exit status is 1 for everything.
 _PANIC = re.compile(r"^\d+p\[[^\]]*\] >>PANIC<< (.*)$", re.MULTILINE)
 _NOTABLE = re.compile(r"^\d+[pe]\[([^\]]*)\] (.*)$", re.MULTILINE)
+_TRIPLE_FAULT = re.compile(r"exception\(\): 3rd \(\d+\) exception with no resolution")
 _RESET = re.compile(r"^\d+i\[SYS   \] bx_pc_system_c::Reset\(", re.MULTILINE)
 
 # What the debugger prints for creg and sreg.
@@ -32,7 +33,7 @@ def classify(log: str, output: str, status: int) -> End:
         # The reset ROM ends its second pass through the shutdown port.
         kind = EndKind.RESET if len(_RESET.findall(log)) > 1 else EndKind.POWER_OFF
         return End(kind, None, last)
-    if re.match(r"exception\(\): 3rd \(\d+\) exception with no resolution", last):
+    if _TRIPLE_FAULT.match(last):
         return End(EndKind.TRIPLE_FAULT, None, "\n".join((last, *_registers(log))))
     words = [text for _, text in _NOTABLE.findall(log)][-8:]
     if not words:
@@ -44,6 +45,19 @@ def classify(log: str, output: str, status: int) -> End:
     if status < 0:
         words.insert(0, f"killed by {signal.Signals(-status).name}")
     return End(EndKind.DIED, None, "\n".join(words))
+
+
+def stopped(text: str, log: str) -> End | None:
+    """What a stop in the debugger means that nobody asked for; ``text`` came before its prompt.
+
+    Our kernels ask for it when they want the power off; a triple fault brings it about.
+    """
+    if "request return to dbg prompt received" in text:
+        return End(EndKind.POWER_OFF, None, "the image asked Bochs's debugger to stop the machine")
+    panics: list[str] = _PANIC.findall(log)
+    if panics and _TRIPLE_FAULT.match(panics[-1]):
+        return End(EndKind.TRIPLE_FAULT, None, "\n".join((panics[-1], *_registers(log))))
+    return None
 
 
 def entry_failures(log: str) -> tuple[str, ...]:

@@ -282,10 +282,12 @@ def test_qmp_answers_and_its_events_are_kept(qemu: Engine, start_machine: Start)
         machine.qmp("no-such-command")
 
 
-def test_a_triple_faulted_machine_stays_for_inspection(qemu: Engine, start_machine: Start) -> None:
-    machine = start_machine(qemu, "triple-fault")
+def test_a_triple_faulted_machine_stays_for_inspection(
+    any_engine: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(any_engine, "triple-fault")
     machine.wait(allow=[EndKind.TRIPLE_FAULT])
-    assert machine.qmp("query-status")["status"] == "shutdown"
+    assert machine.running.process.poll() is None
     assert 0x100000 <= machine.registers()["rip"] < 0x101000
     assert b"about to fault" in machine.read_physical(0x100000, 0x1000)
 
