@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -175,12 +176,22 @@ def _line_in(program: Any, address: int) -> str | None:
         if state is None:
             continue
         if before is not None and before.address <= address < state.address:
-            files = program["file_entry"]
-            # Before version 5 the table's first file has the number 1.
-            name = files[before.file - (0 if program["version"] >= 5 else 1)].name
-            return f"{name.decode('utf-8', 'replace')}:{before.line}"
+            return f"{_file_name(program, before.file)}:{before.line}"
         before = None if state.end_sequence else state
     return None
+
+
+def _file_name(program: Any, number: int) -> str:
+    """The name of a file of a line program, with its directory unless that is absolute."""
+    first = 0 if program["version"] >= 5 else 1  # before version 5 both tables start at 1
+    entry = program["file_entry"][number - first]
+    name: str = entry.name.decode("utf-8", "replace")
+    directories = program["include_directory"]
+    index = entry.dir_index - first
+    if not 0 <= index < len(directories):
+        return name
+    directory = directories[index].decode("utf-8", "replace")
+    return name if directory.startswith("/") else posixpath.normpath(f"{directory}/{name}")
 
 
 def require_fresh(image: Path) -> None:

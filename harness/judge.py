@@ -9,7 +9,7 @@ from typing import Any
 from harness.records import contains
 from harness.report.text import plain
 from harness.scenario import Scenario
-from harness.verdict import RunEnded, Verdict
+from harness.verdict import TIME_IS_UP, RunEnded, Verdict
 
 USAGE_REASONS = ("bad-option", "bad-module", "too-big")
 """Reasons of a refusal by which the hypervisor says that the request is wrong."""
@@ -40,7 +40,7 @@ class Judge:
 
     def better(self, ended: RunEnded) -> RunEnded:
         """The cause behind ``ended``, which is how a wait found out that something is wrong."""
-        if self.decided is None or ended.verdict not in (Verdict.FAILED, Verdict.TIMEOUT):
+        if self.decided is None or ended.verdict not in (Verdict.FAILED, *TIME_IS_UP):
             return ended
         cause = self.decided
         return RunEnded(

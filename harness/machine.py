@@ -22,6 +22,7 @@ from harness.engines.base import (
     Unsupported,
     silently,
 )
+from harness.hosttime import LOOK_EVERY, HostTime
 from harness.records import Record, RecordOrder, Records
 from harness.traffic import Traffic
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -65,7 +66,7 @@ class Machine:
         self.forbidden: dict[str, tuple[str, Verdict]] = dict(FORBIDDEN)
         self.started = time.monotonic()
         self.limit = limit
-        self._deadline = float("inf") if limit is None else self.started + limit
+        self.host = HostTime(running.process.pid)
         self._on_console = on_console
         self._on_record = on_record
         self._expect_build = expect_build
@@ -161,8 +162,8 @@ class Machine:
         compiled = compile_pattern(pattern)
         what = f"{pattern!r} appeared on the console"
         self._check()
-        deadline = self._until(timeout)
         timeout *= self.engine.patience
+        deadline = time.monotonic() + timeout
         try:
             self.console.expect(compiled, timeout=max(0.0, deadline - time.monotonic()))
         except pexpect.TIMEOUT:
@@ -218,12 +219,9 @@ class Machine:
                 self._allowed.remove(name)
             self._hits = [hit for hit in self._hits if hit[0] not in names]
 
-    def _until(self, timeout: float) -> float:
-        return min(time.monotonic() + timeout * self.engine.patience, self._deadline)
-
     def _wait_for(self, found: Callable[[], T | None], timeout: float, what: str) -> T:
-        deadline = self._until(timeout)
         timeout *= self.engine.patience
+        deadline = time.monotonic() + timeout
         while True:
             self._raise_broken()
             value = found()
@@ -302,7 +300,29 @@ class Machine:
 
         False if the deadline passed first, or nothing can come any more.
         """
-        return self._traffic.pump(min(deadline, self._deadline))
+        while True:
+            until = min(deadline, self._ends_at())
+            if self._traffic.pump(min(until, time.monotonic() + LOOK_EVERY)):
+                return True
+            self.host.look()
+            if self._traffic.closed or time.monotonic() >= min(deadline, self._ends_at()):
+                return False
+
+    def watch(self, deadline: float) -> bool:
+        """As `pump`, without regard to the machine's time limit."""
+        return self._traffic.pump(deadline)
+
+    def _ends_at(self) -> float:
+        """When (monotonic seconds) the time limit has passed.
+
+        What the host kept from the emulator is added, within bounds.
+        """
+        if self.limit is None:
+            return float("inf")
+        end = self.started + self.limit
+        if time.monotonic() < end:
+            return end
+        return end + self.host.allowance(self.limit)
 
     def _take_console(self, data: bytes) -> None:
         self._lines.feed(data)

@@ -71,6 +71,25 @@ def silently(_: str) -> None:
     """Tell nobody."""
 
 
+class Activity(Enum):
+    """What a processor does (SDM 3C 25.4.2 has the same states for guests)."""
+
+    ACTIVE = "runs"
+    HALTED = "is halted"  # HLT or MWAIT
+    SHUT_DOWN = "has shut down"  # after a triple fault
+    WAITS = "waits to be started"  # wait-for-SIPI
+
+
+@dataclass(frozen=True)
+class CpuState:
+    """One processor of a paused machine."""
+
+    registers: Mapping[str, int]  # as `Running.registers` gives them
+    activity: Activity
+    guest_mode: bool | None  # VMX non-root operation, or an SVM guest; None: the engine can't tell
+    control_structure: int | None  # physical address of the current VMCS or VMCB, if there is one
+
+
 class Unsupported(Exception):
     """The engine can't do this; the message says what and, where there is one, the other way."""
 
@@ -124,6 +143,9 @@ class Running(Protocol):
 
     def registers(self, cpu: int = 0) -> Mapping[str, int]:
         """Register values by lower-case manual name (rax, rip, cr3, ...); the machine is paused."""
+
+    def cpu(self, number: int = 0) -> CpuState:
+        """Everything about one processor, whether it runs or not; the machine is paused."""
 
     def read_physical(self, address: int, length: int) -> bytes:
         """Physical memory from ``address`` (bytes); pauses and resumes by itself if need be."""

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from harness import supervise
-from harness.engines.base import End, EndKind, Unsupported
+from harness.engines.base import CpuState, End, EndKind, Unsupported
 from harness.engines.bochs_words import (
     classify,
     dead,
     entry_failures,
     examined,
     last_part,
+    parse_activity,
     parse_registers,
+    parse_virtualization,
     stopped,
 )
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -199,10 +201,16 @@ class BochsRunning:
         self._note(self._command("s"))
 
     def registers(self, cpu: int = 0) -> Mapping[str, int]:
-        """General, control and segment registers of CPU 0."""
-        if cpu != 0:
-            raise Unsupported("Bochs's debugger gives the registers of CPU 0 only")
-        return parse_registers(self._command("r", "creg", "sreg"))
+        """General, control and segment registers."""
+        return parse_registers(self._command(f"set $cpu={cpu}", "r", "creg", "sreg"))
+
+    def cpu(self, number: int = 0) -> CpuState:
+        """Everything about one processor; which half of `show` there is depends on its model."""
+        registers = self.registers(number)
+        activity = self._command(f'show "cpu{number}.activity_state"')
+        virtualization = self._command(f'show "cpu{number}.VMX"', f'show "cpu{number}.SVM"')
+        guest_mode, structure = parse_virtualization(virtualization)
+        return CpuState(registers, parse_activity(activity), guest_mode, structure)
 
     @contextlib.contextmanager
     def _paused_for_a_moment(self) -> Iterator[None]:

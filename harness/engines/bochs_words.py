@@ -7,7 +7,7 @@ import re
 import signal
 from pathlib import Path
 
-from harness.engines.base import End, EndKind
+from harness.engines.base import Activity, End, EndKind
 from harness.verdict import RunEnded, Verdict
 
 # Lines of Bochs's own log decide how it ended; its exit status is 1 for everything.
@@ -108,6 +108,34 @@ def parse_registers(text: str) -> dict[str, int]:
         found[name] = int(base, 16)
         found[f"{name}_limit"] = int(limit, 16)
     return found
+
+
+# BX_ACTIVITY_STATE_... of Bochs's cpu/cpu.h
+_ACTIVITY = {
+    0: Activity.ACTIVE,
+    1: Activity.HALTED,
+    2: Activity.SHUT_DOWN,
+    3: Activity.WAITS,
+    4: Activity.HALTED,  # MWAIT, with interrupts on or off
+    5: Activity.HALTED,
+}
+
+
+def parse_activity(text: str) -> Activity:
+    """What a processor does, out of what the debugger prints for its activity_state."""
+    found = re.search(r"^activity_state = 0x([0-9a-f]+)", text, re.MULTILINE)
+    return _ACTIVITY.get(int(found[1], 16) if found else 0, Activity.ACTIVE)
+
+
+_NO_POINTER = {0, (1 << 64) - 1}  # VMXOFF's, and VMCLEAR's (SDM 3C 25.1)
+
+
+def parse_virtualization(text: str) -> tuple[bool, int | None]:
+    """In guest mode or not, and the current VMCS or VMCB, out of `show` for VMX and SVM."""
+    guest = re.search(r"^\s*in_(?:vmx|svm)_guest = true", text, re.MULTILINE)
+    pointer = re.search(r"^\s*(?:vmcs|vmcb)ptr = 0x([0-9a-f]+)", text, re.MULTILINE)
+    address = int(pointer[1], 16) if pointer else 0
+    return bool(guest), None if address in _NO_POINTER else address
 
 
 def examined(text: str, size: int) -> bytes:
