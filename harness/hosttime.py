@@ -32,10 +32,14 @@ class HostTime:
     def look(self) -> None:
         """Note whether the process is stopped now; time counts if it was so at both ends."""
         now = time.monotonic()
-        is_stopped = self._state() in ("T", "t")
+        is_stopped = self.is_stopped()
         if is_stopped and self._was_stopped:
             self.stopped += now - self._looked
         self._was_stopped, self._looked = is_stopped, now
+
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped the process, so that it can answer nothing."""
+        return self._state() in ("T", "t")
 
     @property
     def waited(self) -> float:

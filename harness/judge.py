@@ -119,9 +119,13 @@ def _crash(data: Mapping[str, Any]) -> RunEnded:
     )
 
 
+_TOLD_ELSEWHERE = ("seq", "kind", "registers", "code", "word", "stack", "frames")
+"""Keys of a crash record for which one line is no place; the post-mortem has the last four."""
+
+
 def _crash_lines(data: Mapping[str, Any]) -> tuple[str, ...]:
     """A crash record for people: the facts on one line, then the registers, four a line."""
-    shown = {key: value for key, value in data.items() if key not in ("seq", "kind", "registers")}
+    shown = {key: value for key, value in data.items() if key not in _TOLD_ELSEWHERE}
     lines = ["  ".join(f"{plain(key)}={plain(str(value))}" for key, value in shown.items())]
     registers = data.get("registers")
     if isinstance(registers, Mapping):

@@ -7,7 +7,7 @@ late, and takes only what is plainly its own: TOML files in a directory called `
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -151,6 +151,9 @@ def _console_tail(directory: Path | None) -> str:
     return "\n".join(lines[-CONSOLE_TAIL:])
 
 
+_machines = pytest.StashKey[list["Machine"]]()
+
+
 class BootMachine(Protocol):
     """What the fixture ``boot_machine`` gives."""
 
@@ -233,7 +236,7 @@ def boot_machine(
                 cpus=cpus,
                 cpu_model=cpu,
             )
-            return machines.enter_context(
+            machine = machines.enter_context(
                 Machine.start(
                     chosen,
                     what,
@@ -242,6 +245,8 @@ def boot_machine(
                     limit=limit * chosen.patience,
                 )
             )
+            request.node.stash.setdefault(_machines, []).append(machine)
+            return machine
 
         yield boot
 
@@ -276,4 +281,17 @@ def pytest_runtest_makereport(
 
         lines = (f"{ended.verdict.word}: {ended.sentence}", *ended.evidence)
         report.sections.append(("verdict", "\n".join(plain(line) for line in lines)))
+        for machine in item.stash.get(_machines, ()):
+            report.sections += _post_mortem(machine, ended)
     return report
+
+
+def _post_mortem(machine: Machine, ended: RunEnded) -> Iterator[tuple[str, str]]:
+    """What there is to see in a machine of a test that failed: its fixture has not ended it yet."""
+    from harness import postmortem
+
+    found = postmortem.examine(machine, ended)
+    if found is not None:
+        yield f"post-mortem ({machine.directory})", "\n".join(found.page())
+        with suppress(RunEnded):  # a full disk: what is on the screen is enough
+            found.write(machine.directory)

@@ -105,6 +105,7 @@ class Outcome:
     seconds: float = 0.0
     directory: Path | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
+    post_mortem: list[str] = field(default_factory=list)  # a page of text
 
     @property
     def as_expected(self) -> bool:
@@ -309,11 +310,24 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
             if ended.verdict is Verdict.VM_ENTRY_FAILED:
                 said = (f"{job.choice.engine.name}: {line}" for line in machine.running.remarks())
                 ended.evidence = (*said, *ended.evidence)
+            if ended.verdict is not outcome.expected:
+                outcome.post_mortem = _examine(machine, ended)
             raise
         finally:
             watching = False
             machine.kill()
             outcome.records = [dict(record.data) for record in machine.records]
+
+
+def _examine(machine: Machine, ended: RunEnded) -> list[str]:
+    """Look at the machine as it stands; the page for people, the rest in the run directory."""
+    from harness import postmortem
+
+    found = postmortem.examine(machine, ended)
+    if found is None:
+        return []
+    found.write(machine.directory)
+    return found.page()
 
 
 def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
