@@ -258,7 +258,7 @@ class Machine:
         verdict = self.forbidden[name][1]
         if verdict is Verdict.PANIC:
             # The record with the stack comes after the console's line: give it a moment.
-            deadline = self._until(_LAST_WORDS)
+            deadline = time.monotonic() + _LAST_WORDS * self.engine.patience
             while not self.finished() and not any(r.kind == "panic" for r in self.records):
                 if not self.pump(deadline):
                     break
@@ -275,7 +275,7 @@ class Machine:
         """The console came upon ``name`` first: complete the line and raise its verdict."""
         before = str(self.console.before or "")
         start = before[before.rfind("\n") + 1 :] + str(self.console.after or "")
-        deadline = self._until(_LAST_WORDS)
+        deadline = time.monotonic() + _LAST_WORDS * self.engine.patience
         while "\n" not in self.console.unread() and not self.finished():
             if not self.pump(deadline):
                 break

@@ -49,7 +49,7 @@ class Hardware:
     memory_mib: int
     base: int  # physical address of the blob, the file `RAM_IMAGE`
     ports: int  # serial ports, COM1 onwards
-    freezes: bool = False  # stops in the debugger at a triple fault, and where the image asks for it
+    freezes: bool = False  # stops in the debugger at a triple fault, or if the image asks for it
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_processors_that_were_never_started_say_nothing(
 def test_a_stopped_emulator_is_the_hosts_fault(any_engine: Engine, start_machine: Start) -> None:
     machine = start_machine(any_engine, "spin", limit=0.7)
     machine.expect("spinning")
-    machine.running.process.send_signal(signal.SIGSTOP)
+    os.kill(machine.running.process.pid, signal.SIGSTOP)
     end = ended(machine)
     assert end.verdict is Verdict.STARVED_HOST
     assert "the host starved the emulator: for " in end.sentence
@@ -114,7 +114,7 @@ def test_a_limit_is_extended_by_what_the_host_did_not_give(
     machine = start_machine(any_engine, "halt", limit=2.0)
     machine.expect("halting")
     process = machine.running.process
-    process.send_signal(signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGSTOP)
     threading.Timer(1.5, os.kill, (process.pid, signal.SIGCONT)).start()
     end = ended(machine)
     assert end.verdict is Verdict.HALTED
