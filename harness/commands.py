@@ -158,6 +158,12 @@ def _show_list(shown: Sequence[Scenario]) -> None:
 @click.argument("names", nargs=-1, required=True, type=_Names(), metavar="NAME...")
 @_engine
 @_cpu
+@click.option(
+    "--until-tick",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop after so many emulated instructions instead of at the time limit; Bochs only.",
+)
 @_firmware
 @_timeout
 @click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
@@ -177,6 +183,7 @@ def run(
     names: Sequence[str],
     engine: str,
     cpu: str | None,
+    until_tick: int | None,
     firmware: str | None,
     timeout: float | None,
     append: str,
@@ -200,7 +207,13 @@ def run(
 
     def planned(chosen: Scenario) -> Job:
         return runner.plan(
-            chosen, engine=engine, cpu=cpu, timeout=timeout, append=append, firmware=firmware
+            chosen,
+            engine=engine,
+            cpu=cpu,
+            timeout=timeout,
+            append=append,
+            firmware=firmware,
+            until_tick=until_tick,
         )
 
     def one(chosen: Scenario) -> Outcome:
@@ -221,6 +234,7 @@ def run(
             timeout=timeout,
             append=append,
             firmware=firmware,
+            until_tick=until_tick,
             directory=run_dir,
             observer=runner.Silent() if as_json else _live(),
         )

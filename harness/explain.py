@@ -54,23 +54,27 @@ def timed_out(machine: Machine, timeout: float, what: str, pattern: str | None =
     """Neither ``what`` nor anything worse happened in time."""
     facts: dict[str, Any] = {"pattern": pattern} if pattern else {}
     limit = machine.limit
-    if limit is None or time.monotonic() - machine.started < limit:
+    replayed = machine.running.at_tick
+    if not replayed and (limit is None or time.monotonic() - machine.started < limit):
         return RunEnded(
             Verdict.TIMEOUT,
             f"{timeout:g} s passed before {what}.",
             evidence=_evidence(machine, *_near(machine, pattern)),
             facts=facts,
         )
+    limit = limit or 0.0
     late = f"the time limit of {limit:g} s passed before {what}"
+    if replayed:
+        late = f"the tick {machine.running.tick} came before {what}"
     host = machine.host
     lost = host.allowance(limit)
     facts |= {"limit": limit, "host_stopped": host.stopped, "host_waited": host.waited}
-    if host.starved(limit):
+    if host.starved(limit) and not replayed:
         return _starved(machine, late, facts)
     from harness import hang
 
     found = hang.look(machine)
-    facts["samples"] = found.as_json()
+    facts |= {"samples": found.as_json(), "tick": found.tick}
     verdict, why = found.verdict() or (Verdict.TIMEOUT, "")
     extended = (f"the limit was extended by the {lost:.1f} s that the host did not give",)
     return RunEnded(

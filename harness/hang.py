@@ -41,6 +41,7 @@ class Hang:
 
     samples: Sequence[Sample]
     trouble: str = ""  # why there are not all of them
+    tick: int | None = None  # when the first one was taken, where the engine counts
 
     def verdict(self) -> tuple[Verdict, str] | None:
         """A verdict and its clause, or None: the machine was getting on with something."""
@@ -130,10 +131,12 @@ def look(machine: Machine) -> Hang:
     Never raises because the engine failed meanwhile: what is known then is what there is.
     """
     samples: list[Sample] = []
+    tick: int | None = None
     places = Places(machine)
     try:
         for number in range(SAMPLES):
             machine.pause()
+            tick = machine.running.tick if tick is None else tick
             for cpu in range(machine.boot.cpus):
                 state = machine.running.cpu(cpu)
                 samples.append(
@@ -153,5 +156,5 @@ def look(machine: Machine) -> Hang:
             if machine.end is not None:
                 break
     except (RunEnded, Unsupported, OSError) as trouble:
-        return Hang(tuple(samples), str(trouble))
-    return Hang(tuple(samples))
+        return Hang(tuple(samples), str(trouble), tick)
+    return Hang(tuple(samples), tick=tick)

@@ -10,7 +10,7 @@ LOOK_EVERY = 0.25  # seconds; how exactly it is known how long a process was sto
 # How far a time limit is extended, in limits. A process that is stopped may stay so for ever; one
 # that waits for a processor gets on, if slowly.
 _MOST_STOPPED = 1
-_MOST_WAITED = 4
+_MOST_WAITED = 9
 
 
 class HostTime:

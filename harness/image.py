@@ -152,19 +152,27 @@ def symbols(path: Path) -> Symbols:
 
 def contents(path: Path, address: int, length: int) -> bytes:
     """What the ELF file ``path`` puts into memory at ``address``; fewer bytes where that ends."""
+    try:
+        status = path.stat()
+    except OSError:
+        return b""
+    for start, data in _segments(path, (status.st_mtime_ns, status.st_size)):
+        if 0 <= address - start < len(data):
+            return data[address - start : address - start + length]
+    return b""
+
+
+@lru_cache(maxsize=16)
+def _segments(path: Path, _stamp: tuple[int, int]) -> tuple[tuple[int, bytes], ...]:
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
         with path.open("rb") as file:
-            for segment in ELFFile(file).iter_segments("PT_LOAD"):
-                at = address - segment["p_vaddr"]
-                if 0 <= at < segment["p_filesz"]:
-                    data: bytes = segment.data()[at : at + length]
-                    return data
+            segments = ELFFile(file).iter_segments("PT_LOAD")
+            return tuple((segment["p_vaddr"], segment.data()) for segment in segments)
     except (OSError, ELFError, ValueError, KeyError):
-        pass
-    return b""
+        return ()
 
 
 def source_line(path: Path, address: int) -> str | None:

@@ -32,6 +32,9 @@ class Boot:
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
     firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
+    until_tick: int | None = (
+        None  # stop there, in emulated instructions; deterministic engines only
+    )
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Running(Protocol):
     console: socket.socket  # COM1, both ways, raw bytes
     records: socket.socket  # COM2, both ways, raw bytes
     argv: tuple[str, ...]
+    tick: int | None  # where in emulated time it last stopped, if the engine counts that
+    at_tick: bool  # it has stopped at ``Boot.until_tick``
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
     @property

@@ -49,7 +49,13 @@ class Hardware:
     memory_mib: int
     base: int  # physical address of the blob, the file `RAM_IMAGE`
     ports: int  # serial ports, COM1 onwards
+    until_tick: int | None = None  # stop in the debugger then
     freezes: bool = False  # stops in the debugger at a triple fault, or if the image asks for it
+
+    @property
+    def first_commands(self) -> tuple[str, ...]:
+        """What the debugger is told before the machine runs; the last one lets it run."""
+        return ("c",) if self.until_tick is None else (f"sba {self.until_tick}", "c")
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def _start(
         # Only now may it run: one that has ended can't be asked whose connection that was.
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # a Bochs that died meanwhile is noticed later
-            process.stdin.write(b"c\n")
+            process.stdin.write("".join(f"{line}\n" for line in hardware.first_commands).encode())
         return Started(process, argv, tuple(accepted))
     except BaseException:
         supervise.end(process)

@@ -44,6 +44,7 @@ class BochsRunning:
         console: socket.socket,
         records: socket.socket,
         memory_size: int,
+        first_prompts: int = 1,
     ) -> None:
         self.process = process
         self.argv = argv
@@ -54,8 +55,10 @@ class BochsRunning:
         self._memory_size = memory_size  # bytes
         self._output = bytearray()  # what the debugger printed, since the last prompt
         self._prompt = 1  # number of the prompt that comes next
+        self._first_prompts = first_prompts  # those that were answered when Bochs was started
         self._paused = False
         self.tick: int | None = None  # emulated time at the last stop, in instructions
+        self.at_tick = False
         self._end: End | None = None
         self._killed = False
         self._ended = supervise.ProcessEnd(process)
@@ -95,10 +98,10 @@ class BochsRunning:
     def _notice_stop(self) -> None:
         """Take in a prompt that comes while the machine should run: it has stopped by itself."""
         while not self._paused and (text := self._take_prompt()) is not None:
-            if self._prompt > 2:  # the first one was answered when Bochs was started
+            if self._prompt > self._first_prompts + 1:
                 self._paused = True
                 self._note(text)
-                if self._end is None:
+                if self._end is None and not self.at_tick:
                     self.resume()  # an interrupt of `pause` that came when it was paused already
 
     def _take_prompt(self) -> str | None:
@@ -116,6 +119,7 @@ class BochsRunning:
         """The machine has stopped, and ``text`` says where and perhaps why."""
         if ticks := _TICK.findall(text):
             self.tick = int(ticks[-1])
+        self.at_tick = self.at_tick or "Caught time breakpoint" in text
         if self._end is None:
             self._end = stopped(text, last_part(self._directory / LOG, _LOG_LOOKED_AT))
 
@@ -173,7 +177,7 @@ class BochsRunning:
             return
         if self.process.poll() is not None:
             raise dead(self.end())
-        if self._prompt == 1:
+        while self._prompt <= self._first_prompts:
             # Before the first prompt Bochs has no handler, and the interrupt would end it.
             self._await_prompt()
         self.process.send_signal(signal.SIGINT)

@@ -26,6 +26,8 @@ class QemuRunning:
         self.argv = transport.argv
         self.console = transport.console
         self.records = transport.records
+        self.tick: int | None = None  # QEMU does not say
+        self.at_tick = False
         self.idle: Callable[[], None] = _nothing
         transport.idle = lambda: self.idle()
         self._transport = transport
