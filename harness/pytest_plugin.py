@@ -6,6 +6,7 @@ late, and takes only what is plainly its own: TOML files in a directory called `
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -26,9 +27,12 @@ _ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-kvm-in-bochs", "qemu-tcg")  # imp
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--engine`` and ``--require``."""
+    """Add ``--engine``, ``--require`` and ``--report``."""
     group = parser.getgroup("vanderpool", "booting machines")
     group.addoption("--engine", choices=_ENGINES, default="auto", help="boot on this engine only")
+    group.addoption(
+        "--report", metavar="FILE.html", help="write a page about the session, all in one file"
+    )
     group.addoption(
         "--require",
         action="append",
@@ -37,6 +41,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what this host must offer (vmx, ept, an engine's name): a test that needs it and "
         "can't have it fails instead of being skipped; repeatable",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the session, in the process that the user talks to."""
+    if not hasattr(config, "workerinput"):
+        from harness.pytest_session import SessionReport
+
+        config.pluginmanager.register(SessionReport(config), "vanderpool-session")
+        if config.getoption("--report"):
+            os.environ["VANDERPOOL_KEEP_RUNS"] = "all"  # for the workers too: the page shows them
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -120,7 +134,10 @@ class ScenarioItem(pytest.Item):
 
 
 def _properties(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    from harness.pytest_session import guests_reports
+
     yield "verdict", outcome.verdict.word
+    yield from guests_reports(outcome.records)
     if outcome.engine:
         yield "engine", outcome.engine
     if outcome.directory:
@@ -274,6 +291,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the evidence of a verdict that ended a test in Python."""
+    if call.when == "call":
+        from harness.pytest_session import guests_reports
+
+        for machine in item.stash.get(_machines, ()):
+            item.user_properties.extend(guests_reports(machine.records))
     report = yield
     ended = call.excinfo.value if call.excinfo else None
     if isinstance(ended, RunEnded):

@@ -105,6 +105,7 @@ class Outcome:
     engine: str | None = None
     cpu: str | None = None
     passed_over: list[tuple[str, str]] = field(default_factory=list)
+    started: float = field(default_factory=time.time)  # seconds since 1970
     seconds: float = 0.0
     directory: Path | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -141,6 +142,7 @@ class Outcome:
             "engine": self.engine,
             "cpu": self.cpu,
             "passed_over": [{"engine": name, "why": why} for name, why in self.passed_over],
+            "started": round(self.started, 3),
             "seconds": round(self.seconds, 3),
             "tick": self.tick,
             "run_directory": str(self.directory) if self.directory else None,

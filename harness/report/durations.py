@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 BOUNDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds at which one class ends and the next begins."""
@@ -18,7 +19,7 @@ def histogram(seconds: Iterable[float]) -> list[str]:
     edges = [0.0, *BOUNDS, float("inf")]
     classes = [
         (low, high, [value for value in values if low <= value < high])
-        for low, high in zip(edges, edges[1:], strict=False)
+        for low, high in pairwise(edges)
     ]
     shown = _trimmed(classes)
     most = max(len(found) for _, _, found in shown)

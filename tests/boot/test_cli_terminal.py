@@ -131,3 +131,24 @@ def test_a_debugger_for_an_engine_without_a_stub_is_refused(hv: Hv) -> None:
     done = hv("run", "hello", "--engine", "bochs", "--gdb")
     assert done.returncode == 2
     assert "--gdb is for qemu-kvm and qemu-tcg" in done.stdout
+
+
+@pytest.mark.usefixtures("bochs_here", "qemu_here")
+def test_several_runs_show_a_line_each_while_they_run_and_then_their_verdicts(hv: Hv) -> None:
+    child = on_terminal(hv, "run", "hello", "no-vmx")
+    child.expect_exact("hello                    bochs")
+    child.expect(rb"\d\.\d s .*\[ +\d\.\d+\]")  # the time, and the console's newest line
+    child.expect_exact("passed")
+    child.expect_exact("no-vmx")
+    child.expect_exact("2 passed")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+@pytest.mark.usefixtures("bochs_here", "qemu_here")
+def test_several_runs_are_quiet_where_nobody_watches_unless_asked(hv: Hv) -> None:
+    quiet = hv("run", "hello", "no-vmx").stdout
+    assert "hello| Hello" not in quiet
+    assert len(quiet.splitlines()) == 3  # two verdicts and the sum
+    assert "hello| Hello" in hv("run", "hello", "no-vmx", "-v").stdout
