@@ -74,7 +74,7 @@ coverage: setup  ## Show which lines and branches of the hypervisor the boot tes
 	-@$(ALONE) $(VENV)/python -m pytest -n auto --dist worksteal -q tests/boot tests/scenarios $(ARGS)
 	@$(VENV)/python -m harness.coverage
 
-debug: setup  ## Boot SCENARIO on QEMU and wait for gdb; without nested KVM only SCENARIO=no-vmx can run
+debug: setup  ## Boot SCENARIO under a debugger: gdb on QEMU, where no QEMU will do the one in Bochs
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv run $(SCENARIO) --gdb $(ARGS)
 

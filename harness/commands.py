@@ -177,7 +177,7 @@ def _show_list(shown: Sequence[Scenario]) -> None:
     is_flag=False,
     flag_value=1234,
     metavar="[PORT]",
-    help="Wait for a debugger on this loopback port (1234); QEMU only.",
+    help="Debug it: gdb on this loopback port (1234) with QEMU, Bochs's own debugger with Bochs.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be booted; boot nothing.")
 @_json

@@ -379,6 +379,16 @@ class Machine:
         """``length`` bytes of physical memory from ``address``."""
         return self.running.read_physical(address, length)
 
+    def read(self, path: str) -> Any:
+        """A variable of the hypervisor by name, decoded: `read("vms[0].options.name")`.
+
+        Running, paused, or frozen at its end. See `harness.typed.read` for what comes and what is
+        raised.
+        """
+        from harness import typed
+
+        return typed.read(self.read_physical, self.boot.image, path)
+
     def write_physical(self, address: int, data: bytes) -> None:
         """Write ``data`` to physical memory at ``address``."""
         self.running.write_physical(address, data)

@@ -57,6 +57,7 @@ class BochsRunning:
         self._prompt = 1  # number of the prompt that comes next
         self._first_prompts = first_prompts  # those that were answered when Bochs was started
         self._paused = False
+        self._show: Callable[[str], None] | None = None  # who has the debugger instead of us
         self.tick: int | None = None  # emulated time at the last stop, in instructions
         self.at_tick = False
         self._end: End | None = None
@@ -64,6 +65,21 @@ class BochsRunning:
         self._ended = supervise.ProcessEnd(process)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
+
+    def hand_over(self, show: Callable[[str], None]) -> None:
+        """From now on a person has the debugger: all that it prints goes to ``show``."""
+        self._show = show
+        self._show_new()
+
+    def type(self, text: str) -> None:
+        """Give the debugger what that person types; an interrupt is SIGINT's."""
+        self._write(text)
+
+    def _show_new(self) -> None:
+        if self._show is not None and self._output:
+            text = self._output.decode("utf-8", "replace")
+            self._output.clear()
+            self._show(text)
 
     def wakeups(self) -> tuple[int, ...]:
         """The debugger's output, and Bochs's end."""
@@ -78,6 +94,7 @@ class BochsRunning:
                 self._output += data
                 if len(self._output) > 16 << 20:
                     del self._output[: 8 << 20]
+        self._show_new()
 
     def end(self) -> End | None:
         """How the machine ended: stopped in the debugger, or with Bochs, by its own log."""
