@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engines.base import CpuState, Module
+from harness.engines.base import CpuState, Module, Unsupported
 from harness.image import Symbols, source_line, symbols
+from harness.verdict import RunEnded
 
 if TYPE_CHECKING:
     from harness.machine import Machine
@@ -98,8 +100,19 @@ class Places:
             address += cpu.registers.get("cs", 0) << 4
         if not self.in_guest(cpu):
             return self.at(address)
+        return self.at(address, self._guest_now())
+
+    def _guest_now(self) -> str:
+        """Which guest a processor in guest mode runs: the only one, or by the hypervisor's memory."""
         running = self.running_guests()
-        return self.at(address, running[0] if len(running) == 1 else "?")
+        if len(running) == 1:
+            return running[0]
+        with suppress(RunEnded, Unsupported, OSError):
+            loaded = self._machine.read("loaded")  # hv/vm/scheduler.c
+            for vm in self._machine.read("vms") if loaded else ():
+                if vm["vcpu"] == loaded:
+                    return str(vm["options"]["name"])
+        return "?"
 
     def at(self, address: int, guest: str | None = None) -> Place:
         """The place of ``address``; ``guest`` names the guest that it belongs to, if any."""

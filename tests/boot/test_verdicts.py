@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import project
 from harness.engines.base import Engine, Module
 from harness.machine import Machine
 from harness.pytest_plugin import BootMachine, RunScenario
@@ -77,6 +78,14 @@ def test_a_guest_that_spins_is_named_with_its_line(boot_machine: BootMachine) ->
     assert "guest_main" in end.sentence
     assert "(hv/guests/spin.c:" in end.sentence
     assert any("guest spin guest_main" in line for line in end.evidence)
+
+
+def test_of_several_guests_the_one_that_spins_is_named(boot_machine: BootMachine) -> None:
+    other = Module(project.guest("spin"), "spin.bin name=other")
+    end = ended(boot_machine(modules=["spin", other], requires=VMX, limit=1.5))
+    samples = end.facts["samples"]
+    assert {one["guest"] for one in samples if one["guest_mode"]} <= {"spin", "other"}
+    assert any(one["symbol"].startswith("guest_main") for one in samples if one["guest_mode"])
 
 
 def test_a_hypervisor_that_spins_is_named_with_its_line(boot_machine: BootMachine) -> None:
