@@ -103,7 +103,7 @@ class Places:
         return self.at(address, self._guest_now())
 
     def _guest_now(self) -> str:
-        """Which guest a processor in guest mode runs: the only one, or by the hypervisor's memory."""
+        """Which guest a processor runs: the only one there is, or by the hypervisor's memory."""
         running = self.running_guests()
         if len(running) == 1:
             return running[0]
