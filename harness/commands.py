@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from harness.report.screen import Screen
-    from harness.runner import Job, Outcome
+    from harness.runner import Job, Observer, Outcome
     from harness.scenario import Scenario
 
 
@@ -158,17 +158,26 @@ def _show_list(shown: Sequence[Scenario]) -> None:
 @click.argument("names", nargs=-1, required=True, type=_Names(), metavar="NAME...")
 @_engine
 @_cpu
+@click.option(
+    "--until-tick",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop after so many emulated instructions instead of at the time limit; Bochs only.",
+)
 @_firmware
 @_timeout
 @click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
 @_interactive
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show the consoles of several scenarios, not just lines."
+)
 @click.option(
     "--gdb",
     type=click.IntRange(1, 65535),
     is_flag=False,
     flag_value=1234,
     metavar="[PORT]",
-    help="Wait for a debugger on this loopback port (1234); QEMU only.",
+    help="Debug it: gdb on this loopback port (1234) with QEMU, Bochs's own debugger with Bochs.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be booted; boot nothing.")
 @_json
@@ -177,10 +186,12 @@ def run(
     names: Sequence[str],
     engine: str,
     cpu: str | None,
+    until_tick: int | None,
     firmware: str | None,
     timeout: float | None,
     append: str,
     interactive: bool,
+    verbose: bool,
     gdb: int | None,
     dry_run: bool,
     as_json: bool,
@@ -200,7 +211,13 @@ def run(
 
     def planned(chosen: Scenario) -> Job:
         return runner.plan(
-            chosen, engine=engine, cpu=cpu, timeout=timeout, append=append, firmware=firmware
+            chosen,
+            engine=engine,
+            cpu=cpu,
+            timeout=timeout,
+            append=append,
+            firmware=firmware,
+            until_tick=until_tick,
         )
 
     def one(chosen: Scenario) -> Outcome:
@@ -221,9 +238,17 @@ def run(
             timeout=timeout,
             append=append,
             firmware=firmware,
+            until_tick=until_tick,
             directory=run_dir,
-            observer=runner.Silent() if as_json else _live(),
+            observer=runner.Silent() if as_json else watching(chosen.name),
         )
+
+    def watching(name: str) -> Observer:
+        if len(names) == 1 or verbose:
+            return _live()
+        from harness.report.progress import Progress
+
+        return Progress(_screen(), name)
 
     try:
         scenarios = wanted()
@@ -237,11 +262,12 @@ def run(
         raise
     outcomes = []
     for chosen in scenarios:
-        if len(scenarios) > 1 and not as_json:
+        if len(scenarios) > 1 and verbose and not as_json:
             _screen().line(f"--- {chosen.name}: {chosen.description}")
         outcomes.append(one(chosen))
     if as_json:
         return _as_json(outcomes)
+    _annotate(scenarios, outcomes)
     if len(outcomes) > 1:
         from harness.report.terminal import summary
 
@@ -332,6 +358,21 @@ def doctor(as_json: bool) -> int:
 
 
 @hv.command()
+@click.argument("directory", type=_PATH, required=False, metavar="[DIR]")
+@click.option("--output", type=_PATH, metavar="FILE.html", help="Where to (DIR/report.html).")
+def report(directory: Path | None, output: Path | None) -> int:
+    """Write one HTML page about all runs in DIR (build/runs), failures first."""
+    from harness import project
+    from harness.report import page, session
+
+    place = directory or project.runs()
+    target = output or place / "report.html"
+    page.write(session.of_directory(place), target)
+    _screen().line(f"report: {target}")
+    return 0
+
+
+@hv.command()
 @_json
 def bench(as_json: bool) -> int:
     """Measure the harness itself against bare engines, in one run."""
@@ -346,7 +387,7 @@ def _screen() -> Screen:
     return Screen(sys.stdout)
 
 
-def _live() -> Any:
+def _live() -> Observer:
     from harness.report.terminal import Live
 
     return Live(_screen())
@@ -366,6 +407,17 @@ def _as_json(outcomes: Sequence[Outcome]) -> int:
     documents = [to_json(outcome.as_json()) for outcome in outcomes]
     click.echo("[" + ",\n".join(documents) + "]")
     return _exit_code(outcomes)
+
+
+def _annotate(scenarios: Sequence[Scenario], outcomes: Sequence[Outcome]) -> None:
+    """Tell GitHub, where this runs there, of each run that did not end as it should."""
+    from harness.report import github
+
+    if github.wanted():
+        for chosen, outcome in zip(scenarios, outcomes, strict=True):
+            if not outcome.as_expected:
+                title = f"{outcome.verdict.word}: {chosen.name}"
+                _screen().line(github.annotation(chosen.path, 1, title, outcome.sentence))
 
 
 def _exit_code(outcomes: Sequence[Outcome]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.console import printable
 from harness.engines.base import End, EndKind
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.machine import Machine
 
 _STACK_SHOWN = 32
+_WORTH_SAYING = 0.1  # of the limit
 
 
 def _evidence(machine: Machine, *first: str) -> tuple[str, ...]:
@@ -51,15 +52,62 @@ def _near(machine: Machine, pattern: str | None) -> tuple[str, ...]:
 
 def timed_out(machine: Machine, timeout: float, what: str, pattern: str | None = None) -> RunEnded:
     """Neither ``what`` nor anything worse happened in time."""
+    facts: dict[str, Any] = {"pattern": pattern} if pattern else {}
     limit = machine.limit
-    at_limit = limit is not None and time.monotonic() - machine.started >= limit
-    if at_limit:
-        sentence = f"the time limit of {limit:g} s passed before {what}."
+    replayed = machine.running.at_tick
+    if not replayed and (limit is None or time.monotonic() - machine.started < limit):
+        return RunEnded(
+            Verdict.TIMEOUT,
+            f"{timeout:g} s passed before {what}.",
+            evidence=_evidence(machine, *_near(machine, pattern)),
+            facts=facts,
+        )
+    limit = limit or 0.0
+    late = f"the time limit of {limit:g} s passed before {what}"
+    if replayed:
+        late = f"the tick {machine.running.tick} came before {what}"
+    host = machine.host
+    lost = host.allowance(limit)
+    facts |= {"limit": limit, "host_stopped": host.stopped, "host_waited": host.waited}
+    if host.starved(limit) and not replayed:
+        return _starved(machine, late, facts)
+    from harness import hang
+
+    found = hang.look(machine)
+    facts |= {"samples": found.as_json(), "tick": found.tick}
+    verdict, why = found.verdict() or (Verdict.TIMEOUT, "")
+    extended = (f"the limit was extended by the {lost:.1f} s that the host did not give",)
+    return RunEnded(
+        verdict,
+        f"{why}; {late}." if why else f"{late}.",
+        evidence=_evidence(
+            machine,
+            *(extended if lost > _WORTH_SAYING * limit else ()),
+            *found.lines(),
+            *_near(machine, pattern),
+        ),
+        facts=facts,
+    )
+
+
+def _starved(machine: Machine, late: str, facts: dict[str, Any]) -> RunEnded:
+    """Though its limit was extended, the machine did not get what its limit promises."""
+    host = machine.host
+    passed = time.monotonic() - machine.started
+    if host.stopped > host.waited:
+        how = f"for {host.stopped:.1f} of {passed:.1f} s it was stopped by a signal"
     else:
-        sentence = f"{timeout:g} s passed before {what}."
-    facts = {"pattern": pattern} if pattern else {}
-    evidence = _evidence(machine, *_near(machine, pattern))
-    return RunEnded(Verdict.TIMEOUT, sentence, evidence=evidence, facts=facts)
+        how = f"for {host.waited:.1f} of {passed:.1f} s it waited for a processor"
+    return RunEnded(
+        Verdict.STARVED_HOST,
+        f"the host starved the emulator: {how}; that {late} says nothing about the machine.",
+        evidence=_evidence(
+            machine,
+            f"stopped for {host.stopped:.1f} s, waited for a processor for {host.waited:.1f} s, "
+            f"though the limit was extended to {passed:.1f} s",
+        ),
+        facts=facts,
+    )
 
 
 def ended_before(machine: Machine, what: str, pattern: str | None = None) -> RunEnded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -93,6 +94,12 @@ class Symbols:
         name, _, offset = before.partition("+")
         return f"{name}+{int(offset or '0', 16) + 1:#x}"
 
+    def start_of(self, address: int) -> int | None:
+        """Where the symbol that covers ``address`` begins; None if there is none."""
+        if self.symbolize(address) is None:
+            return None
+        return self.addresses[bisect_right(self.addresses, address) - 1]
+
     def address(self, name: str) -> int | None:
         """The address of the symbol ``name``, or None."""
         return self.by_name.get(name)
@@ -143,44 +150,106 @@ def symbols(path: Path) -> Symbols:
     return _load_symbols(path.resolve(), (status.st_mtime_ns, status.st_size))
 
 
+def contents(path: Path, address: int, length: int) -> bytes:
+    """What the ELF file ``path`` puts into memory at ``address``; fewer bytes where that ends."""
+    try:
+        status = path.stat()
+    except OSError:
+        return b""
+    for start, data in _segments(path, (status.st_mtime_ns, status.st_size)):
+        if 0 <= address - start < len(data):
+            return data[address - start : address - start + length]
+    return b""
+
+
+@lru_cache(maxsize=16)
+def _segments(path: Path, _stamp: tuple[int, int]) -> tuple[tuple[int, bytes], ...]:
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with path.open("rb") as file:
+            segments = ELFFile(file).iter_segments("PT_LOAD")
+            return tuple((segment["p_vaddr"], segment.data()) for segment in segments)
+    except (OSError, ELFError, ValueError, KeyError):
+        return ()
+
+
 def source_line(path: Path, address: int) -> str | None:
     """Where ``address`` was compiled from, as "file.c:12", by DWARF; None if it doesn't say.
 
-    Takes some 0.1 s: for reports of what went wrong, not for every day.
+    Takes some 0.1 s a source file: for reports of what went wrong, not for every day.
     """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    stamp = (status.st_mtime_ns, status.st_size)
+    unit = _unit_of(path, stamp, address)
+    for start, end, place in _lines_of(path, stamp, unit) if unit is not None else ():
+        if start <= address < end:
+            return place
+    return None
+
+
+def _unit_of(path: Path, stamp: tuple[int, int], address: int) -> int | None:
+    """The offset of the compilation unit that ``address`` belongs to, by .debug_aranges."""
+    ranges = _address_ranges(path, stamp)
+    index = bisect_right(ranges, (address, float("inf"), 0)) - 1
+    return ranges[index][2] if index >= 0 and address < ranges[index][1] else None
+
+
+@lru_cache(maxsize=16)
+def _address_ranges(path: Path, _stamp: tuple[int, int]) -> list[tuple[int, float, int]]:
     from elftools.common.exceptions import DWARFError, ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
-            if not elf.has_dwarf_info():
-                return None
-            dwarf = elf.get_dwarf_info()
-            for unit in dwarf.iter_CUs():
-                program = dwarf.line_program_for_CU(unit)
-                found = None if program is None else _line_in(program, address)
-                if found is not None:
-                    return found
+            table = elf.get_dwarf_info().get_aranges() if elf.has_dwarf_info() else None
+            entries = table.entries if table is not None else ()
+            return sorted((e.begin_addr, e.begin_addr + e.length, e.info_offset) for e in entries)
     except (OSError, ELFError, DWARFError, ValueError, KeyError, AttributeError):
-        return None
-    return None
+        return []
 
 
-def _line_in(program: Any, address: int) -> str | None:
-    """The line of ``address`` in one unit's line program (DWARF 5, 6.2)."""
-    before = None
-    for entry in program.get_entries():
-        state = entry.state
-        if state is None:
-            continue
-        if before is not None and before.address <= address < state.address:
-            files = program["file_entry"]
-            # Before version 5 the table's first file has the number 1.
-            name = files[before.file - (0 if program["version"] >= 5 else 1)].name
-            return f"{name.decode('utf-8', 'replace')}:{before.line}"
-        before = None if state.end_sequence else state
-    return None
+@lru_cache(maxsize=256)
+def _lines_of(path: Path, _stamp: tuple[int, int], unit: int) -> list[tuple[int, int, str]]:
+    """The rows of a unit's line program (DWARF 5, 6.2): start, end, place."""
+    from elftools.common.exceptions import DWARFError, ELFError
+    from elftools.elf.elffile import ELFFile
+
+    rows: list[tuple[int, int, str]] = []
+    try:
+        with path.open("rb") as file:
+            dwarf = ELFFile(file).get_dwarf_info()
+            program = dwarf.line_program_for_CU(dwarf.get_CU_at(unit))
+            before = None
+            for entry in program.get_entries() if program is not None else ():
+                state = entry.state
+                if state is None:
+                    continue
+                if before is not None and before.address < state.address:
+                    place = f"{_file_name(program, before.file)}:{before.line}"
+                    rows.append((before.address, state.address, place))
+                before = None if state.end_sequence else state
+    except (OSError, ELFError, DWARFError, ValueError, KeyError, AttributeError, IndexError):
+        pass
+    return rows
+
+
+def _file_name(program: Any, number: int) -> str:
+    """The name of a file of a line program, with its directory unless that is absolute."""
+    first = 0 if program["version"] >= 5 else 1  # before version 5 both tables start at 1
+    entry = program["file_entry"][number - first]
+    name: str = entry.name.decode("utf-8", "replace")
+    directories = program["include_directory"]
+    index = entry.dir_index - first
+    if not 0 <= index < len(directories):
+        return name
+    directory = directories[index].decode("utf-8", "replace")
+    return name if directory.startswith("/") else posixpath.normpath(f"{directory}/{name}")
 
 
 def require_fresh(image: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.engines.base import Say, silently
 from harness.report.screen import Screen
@@ -39,7 +39,7 @@ def run(
 
     def connected() -> Job:
         job = planned()
-        choice = replace(job.choice, engine=_Connected(job.choice.engine, keyboard))
+        choice = replace(job.choice, engine=Connected(job.choice.engine, keyboard))
         return replace(job, choice=choice, limit=None if endless else job.limit)
 
     try:
@@ -99,10 +99,20 @@ class Keyboard(Live):
             self._saved = None
 
 
-class _Connected:
-    """An engine whose machines also wake up for the keyboard."""
+class Input(Protocol):
+    """Something beside the machine that its event loop looks after."""
 
-    def __init__(self, engine: Any, keyboard: Keyboard) -> None:
+    def fileno(self) -> int:
+        """Readable when `take` has something to do."""
+
+    def take(self) -> None:
+        """Do it, without waiting."""
+
+
+class Connected:
+    """An engine whose machines also wake up for an input: the keyboard, or a debugger."""
+
+    def __init__(self, engine: Any, keyboard: Input) -> None:
         self._engine = engine
         self._keyboard = keyboard
 
@@ -110,15 +120,16 @@ class _Connected:
         return getattr(self._engine, name)
 
     def launch(self, boot: Boot, directory: Path, say: Say = silently) -> Any:
-        return _ConnectedRunning(self._engine.launch(boot, directory, say), self._keyboard)
+        """As `Engine.launch`."""
+        return ConnectedRunning(self._engine.launch(boot, directory, say), self._keyboard)
 
 
-class _ConnectedRunning:
+class ConnectedRunning:
     """A running machine whose own event loop serves the keyboard too."""
 
     _OWN = frozenset({"_running", "_keyboard"})
 
-    def __init__(self, running: Any, keyboard: Keyboard) -> None:
+    def __init__(self, running: Any, keyboard: Input) -> None:
         self._running = running
         self._keyboard = keyboard
 
@@ -132,9 +143,11 @@ class _ConnectedRunning:
             setattr(self._running, name, value)
 
     def wakeups(self) -> tuple[int, ...]:
+        """The machine's, and the input's."""
         return (*self._running.wakeups(), self._keyboard.fileno())
 
     def service(self) -> None:
+        """Serve both."""
         self._running.service()
         self._keyboard.take()
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.records import contains
 from harness.report.text import plain
 from harness.scenario import Scenario
-from harness.verdict import RunEnded, Verdict
+from harness.verdict import TIME_IS_UP, RunEnded, Verdict
 
 USAGE_REASONS = ("bad-option", "bad-module", "too-big")
 """Reasons of a refusal by which the hypervisor says that the request is wrong."""
@@ -40,7 +40,7 @@ class Judge:
 
     def better(self, ended: RunEnded) -> RunEnded:
         """The cause behind ``ended``, which is how a wait found out that something is wrong."""
-        if self.decided is None or ended.verdict not in (Verdict.FAILED, Verdict.TIMEOUT):
+        if self.decided is None or ended.verdict not in (Verdict.FAILED, *TIME_IS_UP):
             return ended
         cause = self.decided
         return RunEnded(
@@ -119,9 +119,13 @@ def _crash(data: Mapping[str, Any]) -> RunEnded:
     )
 
 
+_TOLD_ELSEWHERE = ("seq", "kind", "registers", "code", "word", "stack", "frames")
+"""Keys of a crash record for which one line is no place; the post-mortem has the last four."""
+
+
 def _crash_lines(data: Mapping[str, Any]) -> tuple[str, ...]:
     """A crash record for people: the facts on one line, then the registers, four a line."""
-    shown = {key: value for key, value in data.items() if key not in ("seq", "kind", "registers")}
+    shown = {key: value for key, value in data.items() if key not in _TOLD_ELSEWHERE}
     lines = ["  ".join(f"{plain(key)}={plain(str(value))}" for key, value in shown.items())]
     registers = data.get("registers")
     if isinstance(registers, Mapping):

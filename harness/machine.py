@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,6 +23,7 @@ from harness.engines.base import (
     Unsupported,
     silently,
 )
+from harness.hosttime import LOOK_EVERY, HostTime
 from harness.records import Record, RecordOrder, Records
 from harness.traffic import Traffic
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -65,7 +67,7 @@ class Machine:
         self.forbidden: dict[str, tuple[str, Verdict]] = dict(FORBIDDEN)
         self.started = time.monotonic()
         self.limit = limit
-        self._deadline = float("inf") if limit is None else self.started + limit
+        self.host = HostTime(running.process.pid)
         self._on_console = on_console
         self._on_record = on_record
         self._expect_build = expect_build
@@ -161,8 +163,8 @@ class Machine:
         compiled = compile_pattern(pattern)
         what = f"{pattern!r} appeared on the console"
         self._check()
-        deadline = self._until(timeout)
         timeout *= self.engine.patience
+        deadline = time.monotonic() + timeout
         try:
             self.console.expect(compiled, timeout=max(0.0, deadline - time.monotonic()))
         except pexpect.TIMEOUT:
@@ -218,12 +220,9 @@ class Machine:
                 self._allowed.remove(name)
             self._hits = [hit for hit in self._hits if hit[0] not in names]
 
-    def _until(self, timeout: float) -> float:
-        return min(time.monotonic() + timeout * self.engine.patience, self._deadline)
-
     def _wait_for(self, found: Callable[[], T | None], timeout: float, what: str) -> T:
-        deadline = self._until(timeout)
         timeout *= self.engine.patience
+        deadline = time.monotonic() + timeout
         while True:
             self._raise_broken()
             value = found()
@@ -260,7 +259,7 @@ class Machine:
         verdict = self.forbidden[name][1]
         if verdict is Verdict.PANIC:
             # The record with the stack comes after the console's line: give it a moment.
-            deadline = self._until(_LAST_WORDS)
+            deadline = time.monotonic() + _LAST_WORDS * self.engine.patience
             while not self.finished() and not any(r.kind == "panic" for r in self.records):
                 if not self.pump(deadline):
                     break
@@ -277,7 +276,7 @@ class Machine:
         """The console came upon ``name`` first: complete the line and raise its verdict."""
         before = str(self.console.before or "")
         start = before[before.rfind("\n") + 1 :] + str(self.console.after or "")
-        deadline = self._until(_LAST_WORDS)
+        deadline = time.monotonic() + _LAST_WORDS * self.engine.patience
         while "\n" not in self.console.unread() and not self.finished():
             if not self.pump(deadline):
                 break
@@ -302,7 +301,31 @@ class Machine:
 
         False if the deadline passed first, or nothing can come any more.
         """
-        return self._traffic.pump(min(deadline, self._deadline))
+        while True:
+            until = min(deadline, self._ends_at())
+            if self._traffic.pump(min(until, time.monotonic() + LOOK_EVERY)):
+                return True
+            self.host.look()
+            if self._traffic.closed or time.monotonic() >= min(deadline, self._ends_at()):
+                return False
+
+    def watch(self, deadline: float) -> bool:
+        """As `pump`, without regard to the machine's time limit."""
+        return self._traffic.pump(deadline)
+
+    def _ends_at(self) -> float:
+        """When (monotonic seconds) the time limit has passed.
+
+        What the host kept from the emulator is added, within bounds.
+        """
+        if self.running.at_tick:
+            return self.started  # a replay has come to where the limit passed
+        if self.limit is None:
+            return float("inf")
+        end = self.started + self.limit
+        if time.monotonic() < end:
+            return end
+        return end + self.host.allowance(self.limit)
 
     def _take_console(self, data: bytes) -> None:
         self._lines.feed(data)
@@ -356,6 +379,16 @@ class Machine:
         """``length`` bytes of physical memory from ``address``."""
         return self.running.read_physical(address, length)
 
+    def read(self, path: str) -> Any:
+        """A variable of the hypervisor by name, decoded: `read("vms[0].options.name")`.
+
+        Running, paused, or frozen at its end. See `harness.typed.read` for what comes and what is
+        raised.
+        """
+        from harness import typed
+
+        return typed.read(self.read_physical, self.boot.image, path)
+
     def write_physical(self, address: int, data: bytes) -> None:
         """Write ``data`` to physical memory at ``address``."""
         self.running.write_physical(address, data)
@@ -374,6 +407,10 @@ class Machine:
 
     def kill(self) -> None:
         """End the machine now, take in its last output, release everything. Idempotent."""
+        if "VANDERPOOL_COVERAGE" in os.environ and not self._traffic.closed:
+            from harness import coverage
+
+            coverage.collect(self)
         self._traffic.close()
 
     def __enter__(self) -> Machine:

@@ -29,19 +29,25 @@ def root() -> Path:
     return package
 
 
+def build() -> Path:
+    """What `make` builds and runs leave: $VANDERPOOL_COVERAGE, where images count, else build/."""
+    counting = os.environ.get("VANDERPOOL_COVERAGE")
+    return root() / (counting or "build")
+
+
 def image() -> Path:
     """The hypervisor that `make` builds."""
-    return root() / "build" / "vanderpool.elf"
+    return build() / "vanderpool.elf"
 
 
 def probe_image() -> Path:
     """The tiny image that reports what a CPU offers."""
-    return root() / "build" / "probe.elf"
+    return build() / "probe.elf"
 
 
 def guest(name: str) -> Path:
     """The image of our own guest ``name``; whether it is there is for the caller to see."""
-    return root() / "build" / "guests" / f"{name}.bin"
+    return build() / "guests" / f"{name}.bin"
 
 
 def scenarios() -> Path:
@@ -51,9 +57,9 @@ def scenarios() -> Path:
 
 def runs() -> Path:
     """The directory that holds one directory a run."""
-    return root() / "build" / "runs"
+    return build() / "runs"
 
 
 def cache() -> Path:
     """The directory for what was measured once and is kept."""
-    return root() / "build" / "cache"
+    return build() / "cache"

@@ -6,8 +6,9 @@ late, and takes only what is plainly its own: TOML files in a directory called `
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,9 +45,12 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--engine`` and ``--require``."""
+    """Add ``--engine``, ``--require`` and ``--report``."""
     group = parser.getgroup("vanderpool", "booting machines")
     group.addoption("--engine", choices=_ENGINES, default="auto", help="boot on this engine only")
+    group.addoption(
+        "--report", metavar="FILE.html", help="write a page about the session, all in one file"
+    )
     group.addoption(
         "--require",
         action="append",
@@ -55,6 +59,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what this host must offer (vmx, ept, an engine's name): a test that needs it and "
         "can't have it fails instead of being skipped; repeatable",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the session, in the process that the user talks to."""
+    if not hasattr(config, "workerinput"):
+        from harness.pytest_session import SessionReport
+
+        config.pluginmanager.register(SessionReport(config), "vanderpool-session")
+        if config.getoption("--report"):
+            os.environ["VANDERPOOL_KEEP_RUNS"] = "all"  # for the workers too: the page shows them
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -140,7 +154,10 @@ class ScenarioItem(pytest.Item):
 
 
 def _properties(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    from harness.pytest_session import guests_reports
+
     yield "verdict", outcome.verdict.word
+    yield from guests_reports(outcome.records)
     if outcome.engine:
         yield "engine", outcome.engine
     if outcome.directory:
@@ -169,6 +186,9 @@ def _console_tail(directory: Path | None) -> str:
     cleaner = Cleaner()
     lines = (cleaner.feed(data[-64 * 1024 :]) + cleaner.close()).splitlines()
     return "\n".join(lines[-CONSOLE_TAIL:])
+
+
+_machines = pytest.StashKey[list["Machine"]]()
 
 
 class BootMachine(Protocol):
@@ -269,7 +289,9 @@ def boot_machine(
                 if ended.verdict is Verdict.ENGINE_MISSING:
                     _missing(request.config, ended.sentence, requires, only)
                 raise
-            return machines.enter_context(machine)
+            machines.enter_context(machine)
+            request.node.stash.setdefault(_machines, []).append(machine)
+            return machine
 
         yield boot
 
@@ -297,6 +319,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the evidence of a verdict that ended a test in Python."""
+    if call.when == "call":
+        from harness.pytest_session import guests_reports
+
+        for machine in item.stash.get(_machines, ()):
+            item.user_properties.extend(guests_reports(machine.records))
     report = yield
     ended = call.excinfo.value if call.excinfo else None
     if isinstance(ended, RunEnded):
@@ -304,4 +331,17 @@ def pytest_runtest_makereport(
 
         lines = (f"{ended.verdict.word}: {ended.sentence}", *ended.evidence)
         report.sections.append(("verdict", "\n".join(plain(line) for line in lines)))
+        for machine in item.stash.get(_machines, ()):
+            report.sections += _post_mortem(machine, ended)
     return report
+
+
+def _post_mortem(machine: Machine, ended: RunEnded) -> Iterator[tuple[str, str]]:
+    """What there is to see in a machine of a test that failed: its fixture has not ended it yet."""
+    from harness import postmortem
+
+    found = postmortem.examine(machine, ended)
+    if found is not None:
+        yield f"post-mortem ({machine.directory})", "\n".join(found.page())
+        with suppress(RunEnded):  # a full disk: what is on the screen is enough
+            found.write(machine.directory)

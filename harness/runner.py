@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 AS_LONG_AS_IT_LIVES = 1e6
 """Seconds: each wait may use all of the time that the machine has, which its own limit ends."""
 
+REPLAY_PATIENCE = 20
+"""So many limits a replay may take to come to its tick: this host may be slower."""
+
 ENDING_SECONDS = 2.0
 """How long a machine may take to end by itself once a guest's crash has decided the run."""
 
@@ -102,9 +105,12 @@ class Outcome:
     engine: str | None = None
     cpu: str | None = None
     passed_over: list[tuple[str, str]] = field(default_factory=list)
+    started: float = field(default_factory=time.time)  # seconds since 1970
     seconds: float = 0.0
     directory: Path | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
+    tick: int | None = None  # where in emulated time the machine stopped, where the engine counts
+    post_mortem: list[str] = field(default_factory=list)  # a page of text
 
     @property
     def as_expected(self) -> bool:
@@ -136,7 +142,9 @@ class Outcome:
             "engine": self.engine,
             "cpu": self.cpu,
             "passed_over": [{"engine": name, "why": why} for name, why in self.passed_over],
+            "started": round(self.started, 3),
             "seconds": round(self.seconds, 3),
+            "tick": self.tick,
             "run_directory": str(self.directory) if self.directory else None,
             "crashes": [record for record in self.records if record.get("kind") == "crash"],
             "records": self.records,
@@ -152,6 +160,7 @@ def plan(
     append: str = "",
     firmware: str | None = None,
     say: Say = silently,
+    until_tick: int | None = None,
 ) -> Job:
     """Choose the engine and lay out the machine for a scenario, starting nothing.
 
@@ -179,6 +188,7 @@ def plan(
     replay += ["--cpu", cpu] if cpu else []
     replay += ["--append", append] if append else []
     replay += ["--firmware", firmware] if firmware else []
+    replay += ["--until-tick", str(until_tick)] if until_tick is not None else []
     return Job(
         name=scenario.name,
         choice=choice,
@@ -188,10 +198,11 @@ def plan(
             modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
             memory_mib=scenario.memory,
             msrs=scenario.msrs,
+            until_tick=until_tick,
             cpu_model=model,
             firmware=wanted,
         ),
-        limit=limit,
+        limit=limit if until_tick is None else limit * REPLAY_PATIENCE,
         replay=tuple(replay),
         scenario=scenario,
         expectations=scenario.expectations,
@@ -219,6 +230,7 @@ def run(
     timeout: float | None = None,
     append: str = "",
     firmware: str | None = None,
+    until_tick: int | None = None,
     directory: Path | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
@@ -226,12 +238,18 @@ def run(
 
     ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
     seconds; ``append`` is added to the hypervisor's command line; ``firmware`` is "qboot" or
-    "seabios".
+    "seabios"; ``until_tick`` ends the run there instead of at its time limit (Bochs).
     """
     audience = observer or Silent()
     return execute(
         lambda: plan(
-            scenario, engine=engine, cpu=cpu, timeout=timeout, append=append, firmware=firmware,
+            scenario,
+            engine=engine,
+            cpu=cpu,
+            timeout=timeout,
+            append=append,
+            firmware=firmware,
+            until_tick=until_tick,
             say=audience.progress,
         ),
         Outcome(scenario.name, expected=scenario.verdict),
@@ -309,11 +327,36 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
             if ended.verdict is Verdict.VM_ENTRY_FAILED:
                 said = (f"{job.choice.engine.name}: {line}" for line in machine.running.remarks())
                 ended.evidence = (*said, *ended.evidence)
+            if ended.verdict is not outcome.expected:
+                outcome.post_mortem = _examine(machine, ended)
+            outcome.tick = _replay_until(ended.facts.get("tick"), job, machine)
             raise
         finally:
             watching = False
+            outcome.tick = outcome.tick or machine.running.tick
             machine.kill()
             outcome.records = [dict(record.data) for record in machine.records]
+
+
+def _replay_until(tick: object, job: Job, machine: Machine) -> int | None:
+    """A limit in seconds comes at another place each time: let the replay stop at this tick."""
+    if not isinstance(tick, int):
+        return None
+    if job.scenario and "--until-tick" not in job.replay:
+        again = (*job.replay, "--until-tick", str(tick))
+        rundir.write_replay(machine.directory, again, machine.running.argv)
+    return tick
+
+
+def _examine(machine: Machine, ended: RunEnded) -> list[str]:
+    """Look at the machine as it stands; the page for people, the rest in the run directory."""
+    from harness import postmortem
+
+    found = postmortem.examine(machine, ended)
+    if found is None:
+        return []
+    found.write(machine.directory)
+    return found.page()
 
 
 def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:

@@ -44,7 +44,7 @@ class Result:
 
 def image() -> Path:
     """The self-test image that `make` builds."""
-    return project.root() / "build" / "vanderpool-selftest.elf"
+    return project.build() / "vanderpool-selftest.elf"
 
 
 def listed(path: Path) -> list[SelfTest]:

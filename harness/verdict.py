@@ -15,10 +15,17 @@ class Verdict(Enum):
     PANIC = ("panic", 3, "the hypervisor stopped itself and said why")
     TRIPLE_FAULT = ("triple-fault", 4, "the processor shut down: no handler could run")
     VM_ENTRY_FAILED = ("vm-entry-failed", 5, "the processor refused to enter a guest")
-    TIMEOUT = ("timeout", 6, "the time limit passed")
+    TIMEOUT = (
+        "timeout",
+        6,
+        "the time limit passed while the machine was getting on with something",
+    )
     ENGINE_DIED = ("engine-died", 7, "the emulator ended by itself, or stopped answering")
     ENGINE_MISSING = ("engine-missing", 8, "no installed engine offers what the run needs")
     STALE_IMAGE = ("stale-image", 9, "what booted is not what the sources would build")
+    SPINNING = ("spinning", 10, "the time limit passed, and a processor went round in one place")
+    HALTED = ("halted", 11, "the time limit passed, and no processor could ever wake again")
+    STARVED_HOST = ("starved-host", 12, "the host kept the emulator from running")
 
     word: str
     exit_code: int
@@ -36,6 +43,10 @@ class Verdict(Enum):
             if verdict.word == word:
                 return verdict
         raise ValueError(f"no verdict is called {word!r}")
+
+
+TIME_IS_UP = (Verdict.TIMEOUT, Verdict.SPINNING, Verdict.HALTED, Verdict.STARVED_HOST)
+"""The verdicts of a run that its time limit ended."""
 
 
 class RunEnded(Exception):

@@ -10,6 +10,7 @@ enum debug debug;
 static const char *const words[] = {
     [DEBUG_PANIC] = "panic",
     [DEBUG_NULL] = "null",
+    [DEBUG_NULL_IN_EXIT] = "null-in-exit",
     [DEBUG_WRITE_TEXT] = "write-text",
     [DEBUG_EXECUTE_DATA] = "execute-data",
     [DEBUG_STACK_OVERFLOW] = "stack-overflow",
@@ -62,6 +63,7 @@ void debug_run(void) {
         }
     case DEBUG_NONE:
     case DEBUG_PANIC:
+    case DEBUG_NULL_IN_EXIT:
     case DEBUG_GO_ON:
     case DEBUG_BAD_CONTROLS:
     case DEBUG_BAD_HOST:

@@ -7,6 +7,7 @@ enum debug {
     DEBUG_NONE,
     DEBUG_PANIC,          /* HYPERCALL_PANIC is permitted */
     DEBUG_NULL,           /* read through a null pointer */
+    DEBUG_NULL_IN_EXIT,   /* the same in an exit handler: a guest's first CPUID */
     DEBUG_WRITE_TEXT,     /* write to the hypervisor's own code */
     DEBUG_EXECUTE_DATA,   /* jump into its data */
     DEBUG_STACK_OVERFLOW, /* recurse for ever */

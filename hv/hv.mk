@@ -5,6 +5,8 @@
 #   hv-warnings       the same sources with every warning an error
 #   hv-format-check   clang-format over hv/ (CLANG_FORMAT names the program)
 
+# Where everything goes. `make coverage` sets this and COVERAGE=1: images that count what they execute.
+OUT     ?= build
 CC      := $(CROSS_COMPILE)gcc
 OBJCOPY := $(CROSS_COMPILE)objcopy
 CLANG_FORMAT ?= .venv/bin/clang-format
@@ -19,16 +21,25 @@ HV_WARNINGS := -Wall -Wextra -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissin
 HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-pic -fno-pie -fno-common -fno-stack-protector \
 	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing \
 	-fcf-protection=none -m64 -mno-red-zone -mgeneral-regs-only \
-	-ffile-prefix-map='$(CURDIR)=.' -Ihv -Ibuild/hv $(HV_WARNINGS)
+	-ffile-prefix-map='$(CURDIR)=.' -Ihv -I$(OUT)/hv $(HV_WARNINGS)
 HV_LDFLAGS := -static -nostdlib -no-pie -Wl,--build-id=sha1 -Wl,-z,max-page-size=0x1000 \
 	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,--orphan-handling=error
+
+# Counters in memory, and no library to collect them: harness/coverage.py reads them out of the machine.
+# Its functions would merge counters with a file's; only that they are named is of use here.
+HV_COUNTING := -fprofile-arcs -ftest-coverage -fprofile-info-section
+HV_COUNTED  := core cpu vmx svm vm dev
+ifdef COVERAGE
+HV_LDFLAGS += -Wl,-T,hv/boot/coverage.ld -Wl,--defsym=__gcov_merge_add=1
+counting = $(if $(filter $(HV_COUNTED:%=hv/%/%) hv/main.c hv/debug.c,$(1)),$(HV_COUNTING))
+endif
 
 # V=1 shows whole commands.
 Q := $(if $(V),,@)
 say = @printf '  %-3s %s\n' $(1) $(2)
 
 hv_sources = $(sort $(foreach dir,$(1),$(wildcard hv/$(dir)/*.c hv/$(dir)/*.S)))
-hv_objects = $(patsubst hv/%,build/hv/%.o,$(1))
+hv_objects = $(patsubst hv/%,$(OUT)/hv/%.o,$(1))
 
 # What every image of ours starts with: from the loader to C, console, records, power.
 HV_CORE   := $(call hv_sources,boot core cpu)
@@ -46,31 +57,31 @@ HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c)
 HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
 
 .PHONY: hv hv-warnings hv-format-check hv-format
-hv: build/vanderpool.elf build/vanderpool-selftest.elf build/probe.elf $(HV_GUESTS:%=build/guests/%.bin) build/compile_commands.json
+hv: $(OUT)/vanderpool.elf $(OUT)/vanderpool-selftest.elf $(OUT)/probe.elf $(HV_GUESTS:%=$(OUT)/guests/%.bin) $(OUT)/compile_commands.json
 
-build/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
+$(OUT)/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
-build/vanderpool-selftest.elf: $(call hv_objects,$(HV_SELFTEST)) hv/boot/image.ld hv/selftest/table.ld hv/hv.mk
+$(OUT)/vanderpool-selftest.elf: $(call hv_objects,$(HV_SELFTEST)) hv/boot/image.ld hv/selftest/table.ld hv/hv.mk
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/selftest/table.ld -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
-build/probe.elf: $(call hv_objects,$(HV_PROBE)) hv/boot/image.ld hv/hv.mk
+$(OUT)/probe.elf: $(call hv_objects,$(HV_PROBE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
-build/guests/%.elf: build/hv/guests/%.c.o $(call hv_objects,$(HV_GUEST_RUNTIME)) hv/guests/guest.ld hv/hv.mk
+$(OUT)/guests/%.elf: $(OUT)/hv/guests/%.c.o $(call hv_objects,$(HV_GUEST_RUNTIME)) hv/guests/guest.ld hv/hv.mk
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
 
-$(HV_REAL_GUESTS:%=build/guests/%.elf): build/guests/%.elf: build/hv/guests/%.S.o hv/guests/real.ld hv/hv.mk
+$(HV_REAL_GUESTS:%=$(OUT)/guests/%.elf): $(OUT)/guests/%.elf: $(OUT)/hv/guests/%.S.o hv/guests/real.ld hv/hv.mk
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/real.ld -o $@ $(filter %.o,$^)
 
-build/guests/%.elf: build/hv/guests/%.S.o hv/guests/guest.ld hv/hv.mk
+$(OUT)/guests/%.elf: $(OUT)/hv/guests/%.S.o hv/guests/guest.ld hv/hv.mk
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
@@ -79,35 +90,35 @@ build/guests/%.elf: build/hv/guests/%.S.o hv/guests/guest.ld hv/hv.mk
 .SECONDARY:
 
 # A flat image: its first byte is its entry point. The ELF stays beside it for its symbols.
-build/guests/%.bin: build/guests/%.elf
+$(OUT)/guests/%.bin: $(OUT)/guests/%.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
 
-build/hv/%.c.o: hv/%.c hv/hv.mk
+$(OUT)/hv/%.c.o: hv/%.c hv/hv.mk
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(HV_CFLAGS) $(call counting,$<) -MMD -MP -c -o $@ $<
 
-build/hv/%.S.o: hv/%.S hv/hv.mk
+$(OUT)/hv/%.S.o: hv/%.S hv/hv.mk
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Assembly takes structure offsets from C: offsets.c becomes a header of #defines.
-build/hv/asm_offsets.h: hv/vmx/offsets.c hv/hv.mk
+$(OUT)/hv/asm_offsets.h: hv/vmx/offsets.c hv/hv.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $@.d -S -o - $< | \
 		sed -n 's/^.*@offset \([A-Z_0-9]*\) \$$*\([0-9]*\).*$$/#define \1 \2/p' > $@.tmp
 	@mv $@.tmp $@
-$(patsubst %,build/hv/%.o,vmx/entry.S selftest/enter.S): build/hv/asm_offsets.h
+$(patsubst %,$(OUT)/hv/%.o,vmx/entry.S selftest/enter.S): $(OUT)/hv/asm_offsets.h
 
 # clangd finds this one by itself.
-build/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
+$(OUT)/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 	@{ echo '['; separator=; for source in $(HV_C_SOURCES); do \
 		printf '%s{"directory": "%s", "file": "%s", "command": "%s"}' \
 			"$$separator" "$(CURDIR)" "$$source" "$(CC) $(HV_CFLAGS) -c $$source"; \
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
-hv-warnings: build/hv/asm_offsets.h
+hv-warnings: $(OUT)/hv/asm_offsets.h
 	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
 		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
 
@@ -117,4 +128,4 @@ hv-format-check:
 hv-format:
 	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
 
--include $(HV_ALL_OBJECTS:.o=.d) build/hv/asm_offsets.h.d
+-include $(HV_ALL_OBJECTS:.o=.d) $(OUT)/hv/asm_offsets.h.d

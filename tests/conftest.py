@@ -40,7 +40,14 @@ class Hv:
     def env(self, **more: str) -> dict[str, str]:
         ours = {"VANDERPOOL_ROOT": str(self.root), "TERM": "xterm", "PYTHONPATH": str(PACKAGE)}
         mark = dict([self.mark.split("=")])
-        unwanted = ("NO_COLOR", "FORCE_COLOR", "PYTEST_ADDOPTS", "QEMU", "BOCHS")
+        unwanted = (
+            "NO_COLOR",
+            "FORCE_COLOR",
+            "PYTEST_ADDOPTS",
+            "QEMU",
+            "BOCHS",
+            "VANDERPOOL_COVERAGE",
+        )
         kept = {key: value for key, value in os.environ.items() if key not in unwanted}
         return {**kept, **ours, **mark, **self.environment, **more}
 
@@ -130,7 +137,7 @@ def hv(tmp_path: Path) -> Iterator[Hv]:
     (root / "build").mkdir(parents=True)
     project.cache().mkdir(parents=True, exist_ok=True)
     for name in ("vanderpool.elf", "probe.elf", "guests", "cache"):
-        (root / "build" / name).symlink_to(project.root() / "build" / name)
+        (root / "build" / name).symlink_to(project.build() / name)
     (root / "tests").mkdir()
     (root / "tests" / "scenarios").symlink_to(project.scenarios())
     command = Hv(root)

@@ -32,6 +32,9 @@ class Boot:
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
     firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
+    until_tick: int | None = (
+        None  # stop there, in emulated instructions; deterministic engines only
+    )
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,25 @@ def silently(_: str) -> None:
     """Tell nobody."""
 
 
+class Activity(Enum):
+    """What a processor does (SDM 3C 25.4.2 has the same states for guests)."""
+
+    ACTIVE = "runs"
+    HALTED = "is halted"  # HLT or MWAIT
+    SHUT_DOWN = "has shut down"  # after a triple fault
+    WAITS = "waits to be started"  # wait-for-SIPI
+
+
+@dataclass(frozen=True)
+class CpuState:
+    """One processor of a paused machine."""
+
+    registers: Mapping[str, int]  # as `Running.registers` gives them
+    activity: Activity
+    guest_mode: bool | None  # VMX non-root operation, or an SVM guest; None: the engine can't tell
+    control_structure: int | None  # physical address of the current VMCS or VMCB, if there is one
+
+
 class Unsupported(Exception):
     """The engine can't do this; the message says what and, where there is one, the other way."""
 
@@ -92,6 +114,8 @@ class Running(Protocol):
     console: socket.socket  # COM1, both ways, raw bytes
     records: socket.socket  # COM2, both ways, raw bytes
     argv: tuple[str, ...]
+    tick: int | None  # where in emulated time it last stopped, if the engine counts that
+    at_tick: bool  # it has stopped at ``Boot.until_tick``
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
     @property
@@ -124,6 +148,9 @@ class Running(Protocol):
 
     def registers(self, cpu: int = 0) -> Mapping[str, int]:
         """Register values by lower-case manual name (rax, rip, cr3, ...); the machine is paused."""
+
+    def cpu(self, number: int = 0) -> CpuState:
+        """Everything about one processor, whether it runs or not; the machine is paused."""
 
     def read_physical(self, address: int, length: int) -> bytes:
         """Physical memory from ``address`` (bytes); pauses and resumes by itself if need be."""

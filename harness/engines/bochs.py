@@ -83,9 +83,17 @@ class Bochs:
             memory_mib=boot.memory_mib,
             base=base,
             ports=2,
+            until_tick=boot.until_tick,
+            freezes=True,
         )
         started = bochs_process.start(binary, directory, hardware)
         console, records = started.ports
         return BochsRunning(
-            started.process, started.argv, directory, console, records, boot.memory_mib << 20
+            started.process,
+            started.argv,
+            directory,
+            console,
+            records,
+            boot.memory_mib << 20,
+            first_prompts=len(hardware.first_commands),
         )

@@ -29,11 +29,11 @@ cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, ignore_bad
 memory: guest={memory}, host={memory}
 romimage: file={rom}, address=0xffff0000
 {vga}optramimage1: file={ram}, address={base:#x}
-plugin_ctrl: speaker=0, biosdev=0, gameport=0, parallel=0, iodebug=0, usb_uhci=0
+plugin_ctrl: speaker=0, biosdev=0, gameport=0, parallel=0, {plugins}usb_uhci=0
 display_library: term
 {ports}{disk}clock: sync=none, time0=1000000000
 log: {log}
-panic: action=fatal
+panic: action=fatal{report}
 error: action=report
 info: action=report
 debug: action=ignore
@@ -55,9 +55,14 @@ class Hardware:
     memory_mib: int
     base: int  # physical address of the blob, the file `RAM_IMAGE`
     ports: int  # serial ports, COM1 onwards
-    disk: Path | None = (
-        None  # its image, in the directory; a multiple of `CYLINDER` in size (bytes)
-    )
+    disk: Path | None = None  # in the directory; a multiple of `CYLINDER` in size (bytes)
+    until_tick: int | None = None  # stop in the debugger then
+    freezes: bool = False  # stops in the debugger at a triple fault, or if the image asks for it
+
+    @property
+    def first_commands(self) -> tuple[str, ...]:
+        """What the debugger is told before the machine runs; the last one lets it run."""
+        return ("c",) if self.until_tick is None else (f"sba {self.until_tick}", "c")
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,11 @@ def start(binary: Path, directory: Path, hardware: Hardware) -> Started:
             for number, listener in enumerate(listeners, 1)
         )
         disk = "" if hardware.disk is None else _DISK.format(image=hardware.disk.name)
+        report = "".join(f", CPU{number}=report" for number in range(hardware.cpus))
         (directory / "bochsrc").write_text(
             _BOCHSRC.format(
+                plugins="" if hardware.freezes else "iodebug=0, ",
+                report=report if hardware.freezes else "",
                 model=hardware.model, cpus=hardware.cpus, ips=hardware.ips,
                 memory=hardware.memory_mib, base=hardware.base, ports=ports, disk=disk, log=LOG,
                 rom=ROM_IMAGE, ram=RAM_IMAGE,
@@ -125,7 +133,7 @@ def _start(
         # Only now may it run: one that has ended can't be asked whose connection that was.
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # a Bochs that died meanwhile is noticed later
-            process.stdin.write(b"c\n")
+            process.stdin.write("".join(f"{line}\n" for line in hardware.first_commands).encode())
         return Started(process, argv, tuple(accepted))
     except BaseException:
         supervise.end(process)

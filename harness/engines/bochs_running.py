@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,19 +13,24 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from harness import supervise
-from harness.engines.base import End, EndKind, Unsupported
+from harness.engines.base import CpuState, End, EndKind, Unsupported
 from harness.engines.bochs_words import (
     classify,
     dead,
     entry_failures,
     examined,
     last_part,
+    parse_activity,
     parse_registers,
+    parse_virtualization,
+    stopped,
 )
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 LOG = "engine.log"
 ANSWER_WITHIN = 20.0  # seconds for any command
+_LOG_LOOKED_AT = 1 << 14  # bytes, at each stop
+_TICK = re.compile(r"^Next at t=(\d+)", re.MULTILINE)
 
 
 class BochsRunning:
@@ -38,6 +44,7 @@ class BochsRunning:
         console: socket.socket,
         records: socket.socket,
         memory_size: int,
+        first_prompts: int = 1,
     ) -> None:
         self.process = process
         self.argv = argv
@@ -48,12 +55,31 @@ class BochsRunning:
         self._memory_size = memory_size  # bytes
         self._output = bytearray()  # what the debugger printed, since the last prompt
         self._prompt = 1  # number of the prompt that comes next
+        self._first_prompts = first_prompts  # those that were answered when Bochs was started
         self._paused = False
+        self._show: Callable[[str], None] | None = None  # who has the debugger instead of us
+        self.tick: int | None = None  # emulated time at the last stop, in instructions
+        self.at_tick = False
         self._end: End | None = None
         self._killed = False
         self._ended = supervise.ProcessEnd(process)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
+
+    def hand_over(self, show: Callable[[str], None]) -> None:
+        """From now on a person has the debugger: all that it prints goes to ``show``."""
+        self._show = show
+        self._show_new()
+
+    def type(self, text: str) -> None:
+        """Give the debugger what that person types; an interrupt is SIGINT's."""
+        self._write(text)
+
+    def _show_new(self) -> None:
+        if self._show is not None and self._output:
+            text = self._output.decode("utf-8", "replace")
+            self._output.clear()
+            self._show(text)
 
     def wakeups(self) -> tuple[int, ...]:
         """The debugger's output, and Bochs's end."""
@@ -68,9 +94,12 @@ class BochsRunning:
                 self._output += data
                 if len(self._output) > 16 << 20:
                     del self._output[: 8 << 20]
+        self._show_new()
 
     def end(self) -> End | None:
-        """How Bochs ended, by its own log."""
+        """How the machine ended: stopped in the debugger, or with Bochs, by its own log."""
+        if self._end is None:
+            self._notice_stop()
         if self._end is None and self.process.poll() is not None:
             self.service()
             if self._killed:
@@ -83,11 +112,39 @@ class BochsRunning:
 
     # The debugger: `<bochs:N> ` is its prompt; it reads commands while the machine is paused.
 
+    def _notice_stop(self) -> None:
+        """Take in a prompt that comes while the machine should run: it has stopped by itself."""
+        while not self._paused and (text := self._take_prompt()) is not None:
+            if self._prompt > self._first_prompts + 1:
+                self._paused = True
+                self._note(text)
+                if self._end is None and not self.at_tick:
+                    self.resume()  # an interrupt of `pause` that came when it was paused already
+
+    def _take_prompt(self) -> str | None:
+        """What came before the next prompt, if that is there."""
+        token = b"<bochs:%d> " % self._prompt
+        at = self._output.find(token)
+        if at < 0:
+            return None
+        text = self._output[:at].decode("utf-8", "replace")
+        del self._output[: at + len(token)]
+        self._prompt += 1
+        return text
+
+    def _note(self, text: str) -> None:
+        """The machine has stopped, and ``text`` says where and perhaps why."""
+        if ticks := _TICK.findall(text):
+            self.tick = int(ticks[-1])
+        self.at_tick = self.at_tick or "Caught time breakpoint" in text
+        if self._end is None:
+            self._end = stopped(text, last_part(self._directory / LOG, _LOG_LOOKED_AT))
+
     def _await_prompt(self, again: float | None = None) -> str:
         """What came before the next prompt. ``again``: seconds until another interrupt."""
         token = b"<bochs:%d> " % self._prompt
         deadline = time.monotonic() + ANSWER_WITHIN
-        while (at := self._output.find(token)) < 0:
+        while (text := self._take_prompt()) is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._end = End(EndKind.DIED, None, "its debugger stopped answering")
@@ -104,9 +161,6 @@ class BochsRunning:
                 raise dead(self.end())
             if not ready and again is not None:
                 self.process.send_signal(signal.SIGINT)
-        text = self._output[:at].decode("utf-8", "replace")
-        del self._output[: at + len(token)]
-        self._prompt += 1
         return text
 
     def _serial_fds(self) -> tuple[int, ...]:
@@ -135,17 +189,19 @@ class BochsRunning:
 
     def pause(self) -> None:
         """Stop the machine, in its debugger."""
+        self._notice_stop()
         if self._paused:
             return
         if self.process.poll() is not None:
             raise dead(self.end())
-        if self._prompt == 1:
+        while self._prompt <= self._first_prompts:
             # Before the first prompt Bochs has no handler, and the interrupt would end it.
             self._await_prompt()
         self.process.send_signal(signal.SIGINT)
         # It forgets an interrupt that comes just before it starts to run: ask again.
-        self._await_prompt(again=0.1)
+        text = self._await_prompt(again=0.1)
         self._paused = True
+        self._note(text)
 
     def resume(self) -> None:
         """Let the machine run on."""
@@ -163,13 +219,19 @@ class BochsRunning:
 
     def step(self) -> None:
         """Execute one instruction."""
-        self._command("s")
+        self._note(self._command("s"))
 
     def registers(self, cpu: int = 0) -> Mapping[str, int]:
-        """General, control and segment registers of CPU 0."""
-        if cpu != 0:
-            raise Unsupported("Bochs's debugger gives the registers of CPU 0 only")
-        return parse_registers(self._command("r", "creg", "sreg"))
+        """General, control and segment registers."""
+        return parse_registers(self._command(f"set $cpu={cpu}", "r", "creg", "sreg"))
+
+    def cpu(self, number: int = 0) -> CpuState:
+        """Everything about one processor; which half of `show` there is depends on its model."""
+        registers = self.registers(number)
+        activity = self._command(f'show "cpu{number}.activity_state"')
+        virtualization = self._command(f'show "cpu{number}.VMX"', f'show "cpu{number}.SVM"')
+        guest_mode, structure = parse_virtualization(virtualization)
+        return CpuState(registers, parse_activity(activity), guest_mode, structure)
 
     @contextlib.contextmanager
     def _paused_for_a_moment(self) -> Iterator[None]:

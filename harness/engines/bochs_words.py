@@ -7,12 +7,13 @@ import re
 import signal
 from pathlib import Path
 
-from harness.engines.base import End, EndKind
+from harness.engines.base import Activity, End, EndKind
 from harness.verdict import RunEnded, Verdict
 
 # Lines of Bochs's own log decide how it ended; its exit status is 1 for everything.
 _PANIC = re.compile(r"^\d+p\[[^\]]*\] >>PANIC<< (.*)$", re.MULTILINE)
 _NOTABLE = re.compile(r"^\d+[pe]\[([^\]]*)\] (.*)$", re.MULTILINE)
+_TRIPLE_FAULT = re.compile(r"exception\(\): 3rd \(\d+\) exception with no resolution")
 _RESET = re.compile(r"^\d+i\[SYS   \] bx_pc_system_c::Reset\(", re.MULTILINE)
 
 # What the debugger prints for creg and sreg.
@@ -32,7 +33,7 @@ def classify(log: str, output: str, status: int) -> End:
         # The reset ROM ends its second pass through the shutdown port.
         kind = EndKind.RESET if len(_RESET.findall(log)) > 1 else EndKind.POWER_OFF
         return End(kind, None, last)
-    if re.match(r"exception\(\): 3rd \(\d+\) exception with no resolution", last):
+    if _TRIPLE_FAULT.match(last):
         return End(EndKind.TRIPLE_FAULT, None, "\n".join((last, *_registers(log))))
     words = [text for _, text in _NOTABLE.findall(log)][-8:]
     if not words:
@@ -44,6 +45,19 @@ def classify(log: str, output: str, status: int) -> End:
     if status < 0:
         words.insert(0, f"killed by {signal.Signals(-status).name}")
     return End(EndKind.DIED, None, "\n".join(words))
+
+
+def stopped(text: str, log: str) -> End | None:
+    """What a stop in the debugger means that nobody asked for; ``text`` came before its prompt.
+
+    Our kernels ask for it when they want the power off; a triple fault brings it about.
+    """
+    if "request return to dbg prompt received" in text:
+        return End(EndKind.POWER_OFF, None, "the image asked Bochs's debugger to stop the machine")
+    panics: list[str] = _PANIC.findall(log)
+    if panics and _TRIPLE_FAULT.match(panics[-1]):
+        return End(EndKind.TRIPLE_FAULT, None, "\n".join((panics[-1], *_registers(log))))
+    return None
 
 
 def entry_failures(log: str) -> tuple[str, ...]:
@@ -94,6 +108,34 @@ def parse_registers(text: str) -> dict[str, int]:
         found[name] = int(base, 16)
         found[f"{name}_limit"] = int(limit, 16)
     return found
+
+
+# BX_ACTIVITY_STATE_... of Bochs's cpu/cpu.h
+_ACTIVITY = {
+    0: Activity.ACTIVE,
+    1: Activity.HALTED,
+    2: Activity.SHUT_DOWN,
+    3: Activity.WAITS,
+    4: Activity.HALTED,  # MWAIT, with interrupts on or off
+    5: Activity.HALTED,
+}
+
+
+def parse_activity(text: str) -> Activity:
+    """What a processor does, out of what the debugger prints for its activity_state."""
+    found = re.search(r"^activity_state = 0x([0-9a-f]+)", text, re.MULTILINE)
+    return _ACTIVITY.get(int(found[1], 16) if found else 0, Activity.ACTIVE)
+
+
+_NO_POINTER = {0, (1 << 64) - 1}  # VMXOFF's, and VMCLEAR's (SDM 3C 25.1)
+
+
+def parse_virtualization(text: str) -> tuple[bool, int | None]:
+    """In guest mode or not, and the current VMCS or VMCB, out of `show` for VMX and SVM."""
+    guest = re.search(r"^\s*in_(?:vmx|svm)_guest = true", text, re.MULTILINE)
+    pointer = re.search(r"^\s*(?:vmcs|vmcb)ptr = 0x([0-9a-f]+)", text, re.MULTILINE)
+    address = int(pointer[1], 16) if pointer else 0
+    return bool(guest), None if address in _NO_POINTER else address
 
 
 def examined(text: str, size: int) -> bytes:

@@ -51,6 +51,8 @@ def set_up(
     """
     if firmware not in FIRMWARE:
         raise bad_usage(f"{firmware!r} is no firmware: it must be {' or '.join(FIRMWARE)}.")
+    if boot.until_tick is not None:
+        raise bad_usage("QEMU can't stop at a tick; bochs can.")
     if boot.msrs:
         raise bad_usage("QEMU can't set MSRs before the image runs; bochs can.")
     layout = multiboot.lay_out(boot)

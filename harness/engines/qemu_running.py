@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.engines.base import End, EndKind, Unsupported
-from harness.engines.qemu_words import errors, parse_registers
+from harness.engines.base import CpuState, End, EndKind, Unsupported
+from harness.engines.qemu_words import errors, parse_activity, parse_registers
 from harness.engines.qmp import NoAnswer, Refused
 from harness.engines.transport import Transport
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -26,6 +26,8 @@ class QemuRunning:
         self.argv = transport.argv
         self.console = transport.console
         self.records = transport.records
+        self.tick: int | None = None  # QEMU does not say
+        self.at_tick = False
         self.idle: Callable[[], None] = _nothing
         transport.idle = lambda: self.idle()
         self._transport = transport
@@ -157,6 +159,12 @@ class QemuRunning:
     def registers(self, cpu: int = 0) -> Mapping[str, int]:
         """Registers, from the human monitor."""
         return parse_registers(self.monitor("info registers", cpu))
+
+    def cpu(self, number: int = 0) -> CpuState:
+        """Everything about one processor; the monitor does not tell host mode from guest mode."""
+        text = self.monitor("info registers", number)
+        registers = parse_registers(text)
+        return CpuState(registers, parse_activity(text, registers), None, None)
 
     def read_physical(self, address: int, length: int) -> bytes:
         """Physical memory: RAM by the transport if that can; the rest through QEMU."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from harness.engines.base import Activity
 
 # What the monitor prints for `info registers`.
 _SELECTOR = re.compile(r"^(ES|CS|SS|DS|FS|GS|LDT|TR) ?=([0-9a-f]{4})\b", re.MULTILINE)
@@ -55,3 +57,17 @@ def parse_registers(text: str) -> dict[str, int]:
         if f"e{name}" in found:
             found[f"r{name}"] = found.pop(f"e{name}")
     return found
+
+
+_RESET_VECTOR = (0xF000, 0xFFF0)  # SDM 3A 11.1.4: CS and RIP after reset
+
+
+def parse_activity(text: str, registers: Mapping[str, int]) -> Activity:
+    """What a processor does, out of the monitor's `info registers`.
+
+    QEMU calls a processor that waits for its SIPI halted too: that one still is where it was reset.
+    """
+    if not re.search(r"\bHLT=1\b", text):
+        return Activity.ACTIVE
+    at_reset = (registers.get("cs"), registers.get("rip")) == _RESET_VECTOR
+    return Activity.WAITS if at_reset else Activity.HALTED

@@ -106,6 +106,7 @@ def explanation(outcome: Outcome) -> list[str]:
     """The sentence, its evidence, and where the rest is; every line safe for a terminal."""
     lines = [plain(outcome.sentence)]
     lines += [f"  {plain(line)}" for line in outcome.evidence]
+    lines += [f"  {plain(line)}" for line in outcome.post_mortem]
     if outcome.directory:
         lines.append(f"run directory: {shown_path(outcome.directory)} (replay.sh runs it again)")
     return lines

@@ -9,10 +9,6 @@
 
 enum { UART = 0x3f8, DENSE = 0x1000, PORTS = 0x10000 };
 
-static void outw(uint16_t port, uint16_t value) {
-    asm volatile("outw %0, %1" : : "a"(value), "Nd"(port));
-}
-
 static void outl(uint16_t port, uint32_t value) {
     asm volatile("outl %0, %1" : : "a"(value), "Nd"(port));
 }
@@ -33,6 +29,8 @@ static void try_to_end_the_machine(void) {
     for (const char *c = "Shutdown"; *c; c++) {
         outb(0x8900, (uint8_t)*c); /* Bochs */
     }
+    outw(0x8a00, 0x8a00); /* Bochs's debugger: take requests, */
+    outw(0x8a00, 0x8ae0); /* and stop the machine */
     outb(0xf4, 0x10);     /* QEMU's isa-debug-exit */
     outw(0x604, 0x2000);  /* ACPI soft off: QEMU, */
     outw(0xb004, 0x2000); /* Bochs */

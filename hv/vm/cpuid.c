@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "cpu/control.h"
+#include "debug.h"
 #include "vm/handlers.h"
 
 #define ANY 0xffffffff
@@ -98,6 +99,11 @@ struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
 enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
     struct guest_registers *registers = &vcpu->registers;
+    if (debug == DEBUG_NULL_IN_EXIT) {
+        struct guest_registers *volatile none =
+            0; /* volatile: or the compiler would see the mistake */
+        registers = none;
+    }
     uint32_t leaf = (uint32_t)registers->rax;
     struct cpuid r = guest_cpuid(leaf, (uint32_t)registers->rcx);
     if (leaf == 1 && virt->get(vcpu, VCPU_CR4) & CR4_OSXSAVE) {

@@ -2,6 +2,7 @@
 #include "core/console.h"
 #include "core/format.h"
 #include "core/records.h"
+#include "vm/crash_memory.h"
 #include "vm/handlers.h"
 
 static const char *const access_names[] = {
@@ -69,6 +70,7 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
     }
     record_hex("rip", rip);
     record_registers(vcpu);
+    crash_record_memory(vcpu);
     record_end();
     vm->end = VM_ENDED_CRASH;
     return VM_LEAVE;

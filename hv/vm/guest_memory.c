@@ -64,20 +64,25 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
     return walk(vcpu->vm, cr3 & 0xfffff000, two_level, linear, physical);
 }
 
-unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size) {
-    uint64_t linear = virt->get(vcpu, VCPU_RIP);
-    if (!vcpu_in_64_bit_mode(vcpu)) {
-        linear = (uint32_t)(linear + virt->get(vcpu, VCPU_CS_BASE));
-    }
+unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigned size) {
+    uint8_t *bytes = to;
     unsigned count = 0;
     while (count < size) {
         uint64_t physical, in_page = 4096 - (linear + count) % 4096;
         unsigned part = in_page < size - count ? (unsigned)in_page : size - count;
         if (!guest_translate(vcpu, linear + count, &physical) ||
-            !guest_physical_read(vcpu->vm, physical, to + count, part)) {
+            !guest_physical_read(vcpu->vm, physical, bytes + count, part)) {
             break;
         }
         count += part;
     }
     return count;
+}
+
+unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size) {
+    uint64_t linear = virt->get(vcpu, VCPU_RIP);
+    if (!vcpu_in_64_bit_mode(vcpu)) {
+        linear = (uint32_t)(linear + virt->get(vcpu, VCPU_CS_BASE));
+    }
+    return guest_linear_read(vcpu, linear, to, size);
 }

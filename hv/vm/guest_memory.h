@@ -13,5 +13,8 @@ bool guest_physical_read(const struct vm *vm, uint64_t address, void *to, uint64
  * chapter 4, without setting accessed bits. False if nothing is mapped there. */
 bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
 
+/* Copies memory at a linear address; fewer bytes than `size` where the next page is absent. */
+unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigned size);
+
 /* Copies instruction bytes at the guest's RIP; fewer than `size` where the next page is absent. */
 unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -127,7 +128,73 @@ def test_a_port_that_is_taken_is_one_sentence(hv: Hv) -> None:
     assert f"port {port} is taken" in done.stdout
 
 
-def test_a_debugger_for_an_engine_without_a_stub_is_refused(hv: Hv) -> None:
+def test_bochs_own_debugger_needs_a_terminal(hv: Hv) -> None:
     done = hv("run", "hello", "--engine", "bochs", "--gdb")
     assert done.returncode == 2
-    assert "--gdb is for qemu-kvm and qemu-tcg" in done.stdout
+    assert "--gdb: Bochs's debugger needs a terminal" in done.stdout
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_on_a_terminal_gdb_opens_with_symbols_and_commands(hv: Hv) -> None:
+    if shutil.which("gdb") is None:
+        pytest.skip("gdb is not installed")
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    child = on_terminal(hv, "run", "no-vmx", "--engine", "qemu-tcg", "--gdb", str(port))
+    child.expect_exact("(gdb) ")
+    for typed, answer in (
+        ("hv-help", "hv-walk-ept ROOT ADDRESS"),
+        ("hbreak image_main", "Hardware assisted breakpoint 1"),
+        ("set style enabled off", "(gdb) "),
+        ("continue", "image_main ()"),
+        ("hv-walk $cr3 $rip", "execute"),
+        ("hv-guests", "(gdb)"),
+        ("set confirm off", "(gdb) "),
+    ):
+        child.sendline(typed)
+        child.expect_exact(answer)
+    child.sendline("kill")
+    child.sendline("quit")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_on_a_terminal_bochs_own_debugger_opens_with_symbols(hv: Hv) -> None:
+    child = on_terminal(hv, "run", "hello", "--engine", "bochs", "--gdb")
+    child.expect_exact("Bochs's debugger: c goes on")
+    child.expect(rb"<bochs:\d+> ")
+    child.sendline('lb "image_main"')
+    child.sendline("c")
+    child.expect_exact("Breakpoint 1")
+    child.expect(rb"\(image_main")
+    child.sendline("blist")
+    child.expect_exact("lbreakpoint")
+    child.sendline("d 1")
+    child.sendline("c")
+    child.expect_exact("dbg prompt received")
+    child.sendline("q")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+@pytest.mark.usefixtures("bochs_here", "qemu_here")
+def test_several_runs_show_a_line_each_while_they_run_and_then_their_verdicts(hv: Hv) -> None:
+    child = on_terminal(hv, "run", "hello", "no-vmx")
+    child.expect_exact("hello                    bochs")
+    child.expect(rb"\d\.\d s .*\[ +\d\.\d+\]")  # the time, and the console's newest line
+    child.expect_exact("passed")
+    child.expect_exact("no-vmx")
+    child.expect_exact("2 passed")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+@pytest.mark.usefixtures("bochs_here", "qemu_here")
+def test_several_runs_are_quiet_where_nobody_watches_unless_asked(hv: Hv) -> None:
+    quiet = hv("run", "hello", "no-vmx").stdout
+    assert "hello| Hello" not in quiet
+    assert len(quiet.splitlines()) == 3  # two verdicts and the sum
+    assert "hello| Hello" in hv("run", "hello", "no-vmx", "-v").stdout

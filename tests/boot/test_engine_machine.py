@@ -131,7 +131,7 @@ def test_no_wait_outlasts_the_limit_of_the_machine(
     machine.expect("spinning")
     with pytest.raises(RunEnded, match=r"the time limit of 1 s passed") as caught:
         machine.wait(timeout=1000)
-    assert caught.value.verdict is Verdict.TIMEOUT
+    assert caught.value.verdict is Verdict.SPINNING
 
 
 def test_a_panic_beats_every_wait_and_brings_its_stack(
@@ -282,10 +282,12 @@ def test_qmp_answers_and_its_events_are_kept(qemu: Engine, start_machine: Start)
         machine.qmp("no-such-command")
 
 
-def test_a_triple_faulted_machine_stays_for_inspection(qemu: Engine, start_machine: Start) -> None:
-    machine = start_machine(qemu, "triple-fault")
+def test_a_triple_faulted_machine_stays_for_inspection(
+    any_engine: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(any_engine, "triple-fault")
     machine.wait(allow=[EndKind.TRIPLE_FAULT])
-    assert machine.qmp("query-status")["status"] == "shutdown"
+    assert machine.running.process.poll() is None
     assert 0x100000 <= machine.registers()["rip"] < 0x101000
     assert b"about to fault" in machine.read_physical(0x100000, 0x1000)
 

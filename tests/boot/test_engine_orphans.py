@@ -98,7 +98,7 @@ def test_no_emulator_survives_the_time_limit(
     with Session(any_engine.name, kernel("spin"), tmp_path / "m", limit=2) as session:
         assert session.emulator_ends()
         assert session.harness.stdout is not None
-        assert session.harness.stdout.read() == b"timeout\n"
+        assert session.harness.stdout.read() == b"spinning\n"
 
 
 def test_no_emulator_survives_a_stopped_debugger(kernel: Kernel, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.engines.base import EndKind
+from harness.image import symbols
 from harness.pytest_plugin import BootMachine, RunScenario
 from harness.verdict import RunEnded, Verdict
 
@@ -132,6 +133,14 @@ def test_a_bad_command_line_is_refused_by_the_word(
     machine = boot_machine(command_line=command_line, requires=VMX)
     assert word in machine.expect_record("refused", reason="bad-option")["message"]
     assert machine.expect_record("done")["code"] == 2
+
+
+def test_on_bochs_the_machine_can_be_read_after_its_power_off(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["hello"], engine="bochs", requires=VMX)
+    assert machine.wait().kind is EndKind.POWER_OFF
+    assert symbols(machine.boot.image).symbolize(machine.registers()["rip"])
+    header = machine.read_physical(symbols(machine.boot.image).by_name["image_start"], 4)
+    assert header == bytes.fromhex("02b0ad1b")  # multiboot 1, section 3.1.2
 
 
 def test_runs_are_tick_identical(boot_machine: BootMachine) -> None:

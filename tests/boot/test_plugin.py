@@ -139,3 +139,55 @@ def test_a_verdict_in_a_python_test_is_shown_with_its_evidence(hv: Hv) -> None:
 def test_the_plugin_is_found_by_its_entry_point(hv: Hv) -> None:
     done = hv.python("-m", "pytest", "--help")
     assert "--require=WORD" in done.stdout
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_guests_own_reports_are_sub_results_in_junit(hv: Hv) -> None:
+    hv.scenario("greets", HELLO)
+    (hv.root / "test_it.py").write_text(
+        "def test_it(boot_machine):\n"
+        "    boot_machine(modules=['hello'], engine='bochs').expect_record('done')\n"
+    )
+    hv.pytest("--junit-xml=report.xml", "--engine", "bochs", "scenarios", "test_it.py")
+    for case in ET.parse(hv.root / "report.xml").iter("testcase"):
+        properties = {one.get("name"): one.get("value") for one in case.iter("property")}
+        assert properties["guest-report 1 hello"] == "passed 0x2"
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_github_is_told_of_a_failure_where_it_is_github(hv: Hv) -> None:
+    hv.scenario("waits", NEVER)
+    there = hv.pytest("--engine", "bochs", "scenarios", GITHUB_ACTIONS="true")
+    (line,) = [line for line in there.stdout.splitlines() if line.startswith("::error ")]
+    assert line.startswith("::error file=scenarios/waits.toml,line=1,title=waits::failed, where")
+    assert "Goodbye" in line
+    elsewhere = hv.pytest("--engine", "bochs", "scenarios", GITHUB_ACTIONS="")
+    assert "::error" not in elsewhere.stdout
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_durations_end_with_a_histogram(hv: Hv) -> None:
+    hv.scenario("greets", HELLO)
+    done = hv.pytest("--engine", "bochs", "--durations=3", "scenarios")
+    assert "how long tests took" in done.stdout
+    assert "########" in done.stdout
+    assert "how long tests took" not in hv.pytest("--engine", "bochs", "scenarios").stdout
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_a_session_leaves_a_page(hv: Hv) -> None:
+    hv.scenario("greets", HELLO)
+    hv.scenario("waits", NEVER)
+    (hv.root / "test_it.py").write_text(
+        "def test_it(boot_machine):\n"
+        "    boot_machine(command_line='debug=null', engine='bochs').expect_record('report')\n"
+    )
+    done = hv.pytest("--engine", "bochs", "--report", "page.html", "-n", "2", "-p", "xdist",
+                     "scenarios", "test_it.py")  # fmt: skip
+    assert "report: page.html" in done.stdout
+    page = (hv.root / "page.html").read_text()
+    assert "2 failed, 1 passed" in page
+    failures = page[page.index('id="failures"') : page.index('id="matrix"')]
+    assert "test_it.py::test_it" in failures
+    assert "registers at the trap" in failures
+    assert "scenarios/waits.toml::waits" in failures

@@ -1,0 +1,227 @@
+"""A machine that came to a bad end: what its post-mortem says, on the terminal and in its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import postmortem
+from harness.engines.base import Engine
+from harness.machine import Machine
+from harness.pytest_plugin import BootMachine, RunScenario
+from harness.runner import Outcome
+from harness.verdict import RunEnded, Verdict
+
+Start = Callable[..., Machine]
+
+VMX = ("vmx", "ept")
+
+
+def files(outcome: Outcome) -> tuple[str, dict[str, object]]:
+    assert outcome.directory is not None
+    text = (outcome.directory / "post-mortem.txt").read_text()
+    return text, json.loads((outcome.directory / "post-mortem.json").read_text())
+
+
+def sections(text: str) -> dict[str, str]:
+    parts = [part.partition(":\n") for part in text.split("\n\n")[1:]]
+    return {title: body for title, _, body in parts}
+
+
+def test_a_null_pointer_in_an_exit_handler_is_named_by_function_file_and_line(
+    hv_scenario: RunScenario,
+) -> None:
+    outcome = hv_scenario("cpuid", append="debug=null-in-exit")
+    assert outcome.verdict is Verdict.PANIC
+    source = (Path(__file__).parents[2] / "hv" / "vm" / "cpuid.c").read_text().splitlines()
+    line = next(n for n, text in enumerate(source, 1) if "registers->rax" in text)
+    text, _ = files(outcome)
+    part = sections(text)
+    stack = part["stack"].splitlines()
+    assert "handle_cpuid" in stack[0]
+    assert stack[0].endswith(f"hv/vm/cpuid.c:{line}")
+    assert "vm_handle_exit" in stack[1]
+    assert "hv/vm/exit.c:" in stack[1]
+    assert "vmx_exited" in stack[2]
+    (here,) = (text for text in part["code"].splitlines() if "=>" in text)
+    assert "(%r" in here  # it reads through a register
+    assert "cr2 0000000000000070" in part["registers at the trap"]
+    assert any("handle_cpuid" in one and str(line) in one for one in outcome.evidence)
+    assert any("=>" in one for one in outcome.post_mortem), "the terminal shows it too"
+
+
+def test_the_current_vmcs_is_decoded_by_field_name(boot_machine: BootMachine) -> None:
+    machine = boot_machine(
+        modules=["cpuid"], command_line="debug=null-in-exit", engine="bochs", requires=VMX
+    )
+    with pytest.raises(RunEnded) as caught:
+        machine.wait()
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    (vmcs,) = (one.data for one in found.sections if one.title.startswith("current VMCS of CPU 0"))
+    assert vmcs["EXIT_REASON"] == "0xa"  # CPUID, SDM 3C appendix C
+    assert vmcs["GUEST_CR3"] == "0x1000"
+    assert vmcs["HOST_CR3"] == f"{machine.registers()['cr3']:#x}"
+    assert int(vmcs["GUEST_CS_ACCESS_RIGHTS"], 16) & 0x9F == 0x9B  # a present code segment
+    start = machine.expect_record("vm-start", guest="cpuid")
+    root = int(vmcs["EPT_POINTER"], 16) & ~0xFFF
+    assert "ept" not in start or int(start["ept"]["root"], 16) == root
+
+
+def test_a_guests_crash_shows_its_code_its_stack_and_the_walk_of_the_address(
+    hv_scenario: RunScenario,
+) -> None:
+    outcome = hv_scenario("hostile", engine="bochs")
+    assert outcome.as_expected
+    assert outcome.post_mortem == []  # that was what the scenario wanted
+
+
+def test_a_guest_that_is_stopped_is_taken_apart(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["ept-escape"], requires=VMX)
+    machine.wait()
+    found = postmortem.examine(machine, RunEnded(Verdict.FAILED, "guest ept-escape was stopped"))
+    assert found is not None
+    part = sections(found.text())
+    assert "long mode, 64-bit mode, at guest_main" in part["guest ept-escape"]
+    assert "(hv/guests/ept-escape.c:" in part["guest ept-escape"]
+    assert "hv/guests/runtime.S:" in part["stack of ept-escape"]
+    (here,) = (line for line in part["code of ept-escape"].splitlines() if "=>" in line)
+    assert "movb $1, 0x400000" in here
+    walk = part["EPT walk of 0x400000, guest ept-escape"].splitlines()
+    assert [line.split()[0] for line in walk] == ["PML4E", "PDPTE", "PDE", "not"]
+    assert "guest_start" in part["memory at RSP of ept-escape"]
+
+
+def test_a_page_of_it_fits_a_terminal(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["ept-escape"], requires=VMX)
+    machine.wait()
+    found = postmortem.examine(machine, RunEnded(Verdict.FAILED, "guest ept-escape was stopped"))
+    assert found is not None
+    assert 10 < len(found.page()) <= 61
+
+
+def test_a_guest_that_spins_is_taken_apart_where_it_spins(boot_machine: BootMachine) -> None:
+    machine = boot_machine(modules=["spin"], requires=VMX, limit=1.5)
+    with pytest.raises(RunEnded) as caught:
+        machine.wait(timeout=1000)
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    text = found.text()
+    assert "samples" in sections(text)
+    where_its_tables_are = "ept" in next(r for r in machine.records if r.kind == "vm-start")
+    # At this very moment it may be the hypervisor that runs.
+    if where_its_tables_are and "CPU 0 runs it in long mode" in text:
+        (here,) = (
+            line for line in sections(text)["code of guest spin"].splitlines() if "=>" in line
+        )
+        assert "pause" in here or "jmp" in here
+
+
+def test_a_triple_fault_leaves_registers_and_code(any_engine: Engine, start_machine: Start) -> None:
+    machine = start_machine(any_engine, "triple-fault")
+    with pytest.raises(RunEnded) as caught:
+        machine.wait()
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    part = sections(found.text())
+    assert "rip" in part["CPU 0"]
+    assert "=>" in part["code of CPU 0"]
+
+
+def test_every_processor_is_there(any_engine: Engine, start_machine: Start) -> None:
+    from harness.engines.base import Boot
+
+    image = start_machine(any_engine, "spin").boot.image
+    machine = start_machine(any_engine, "", boot=Boot(image, cpus=2), limit=0.7)
+    with pytest.raises(RunEnded) as caught:
+        machine.wait(timeout=1000)
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    part = sections(found.text())
+    assert "runs in root mode" in part["CPU 0"]
+    assert "waits to be started" in part["CPU 1"]
+
+
+def test_an_engine_that_is_dead_leaves_what_is_known(
+    any_engine: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(any_engine, "spin")
+    machine.expect("spinning")
+    os.kill(machine.running.process.pid, signal.SIGKILL)
+    with pytest.raises(RunEnded) as caught:
+        machine.wait()
+    assert caught.value.verdict is Verdict.ENGINE_DIED
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    assert "the emulator has ended" in found.text()
+
+
+def test_a_stopped_emulator_is_not_asked(any_engine: Engine, start_machine: Start) -> None:
+    machine = start_machine(any_engine, "spin", limit=0.5)
+    machine.expect("spinning")
+    os.kill(machine.running.process.pid, signal.SIGSTOP)
+    with pytest.raises(RunEnded) as caught:
+        machine.wait(timeout=1000)
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    assert "the emulator is stopped by a signal" in found.text()
+
+
+def test_a_bad_request_has_no_post_mortem(any_engine: Engine, start_machine: Start) -> None:
+    machine = start_machine(any_engine, "spin")
+    assert postmortem.examine(machine, RunEnded(Verdict.BAD_USAGE, "no")) is None
+
+
+def test_records_that_lie_do_no_harm(any_engine: Engine, start_machine: Start) -> None:
+    """A kernel may write any record: none of its values is trusted."""
+    from harness.records import Record
+
+    machine = start_machine(any_engine, "spin")
+    machine.expect("spinning")
+    lie = {"registers": {"rip": [1], "rsp": "0x1" * 40, "\x1b": "0x0"}, "rip": "-1", "stack": "x"}
+    crash = lie | {
+        "guest": "\x1b[2J",
+        "reason": {"a": 1},
+        "code": "zz",
+        "frames": [None],
+        "ept": [],
+    }
+    crash |= {"address": "0x0", "ept": {"entries": [-1, "0x1"], "misconfigured": "\x1b"}}
+    machine.records.append(Record(0, "panic", lie))
+    machine.records.append(Record(1, "crash", crash))
+    found = postmortem.examine(machine, RunEnded(Verdict.PANIC, "\x1b[2J"))
+    assert found is not None
+    assert "\x1b" not in found.text()
+    assert "\x1b" not in "".join(found.page())
+
+
+def test_a_test_that_fails_shows_the_post_mortem_of_its_machine(
+    pytester_run: Callable[[str], str],
+) -> None:
+    output = pytester_run(
+        "def test_it(boot_machine):\n"
+        "    machine = boot_machine(modules=['cpuid'], command_line='debug=null-in-exit')\n"
+        "    machine.expect_record('done', status='ok')\n"
+    )
+    assert "post-mortem (" in output
+    assert "registers at the trap:" in output
+    assert "=> " in output
+
+
+@pytest.fixture
+def pytester_run(tmp_path: Path) -> Callable[[str], str]:
+    """Run a test module with the plugin in a pytest of its own; what it printed."""
+    from tests.conftest import Hv
+
+    def run(source: str) -> str:
+        path = tmp_path / "test_inner.py"
+        path.write_text(source)
+        root = Path(__file__).parents[2]
+        return Hv(root).pytest("-q", "--rootdir", str(tmp_path), str(path)).stdout
+
+    return run
