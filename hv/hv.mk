@@ -1,7 +1,7 @@
 # How the hypervisor and its guests are built. Included by the Makefile at the top.
 #
 #   hv                all images: build/vanderpool.elf, build/vanderpool-selftest.elf,
-#                     build/probe.elf, build/guests/*.bin
+#                     build/vanderpool-vmentry.elf, build/probe.elf, build/guests/*.bin
 #   hv-warnings       the same sources with every warning an error
 #   hv-format-check   clang-format over hv/ (CLANG_FORMAT names the program)
 
@@ -35,6 +35,8 @@ HV_CORE   := $(call hv_sources,boot core cpu)
 HV_IMAGE  := $(HV_CORE) hv/main.c hv/debug.c $(filter-out hv/vmx/offsets.c,$(call hv_sources,vmx vm dev))
 # The hypervisor with self-tests instead of its main: the product carries none of them.
 HV_SELFTEST := $(filter-out hv/main.c,$(HV_IMAGE)) $(call hv_sources,selftest)
+# The hypervisor's VMX under what `hv fuzz vmentry` sends, instead of its main.
+HV_VMENTRY := $(filter-out hv/main.c,$(HV_IMAGE)) $(call hv_sources,vmentry)
 HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c
 # A guest is one C file, linked with the runtime, or one assembly file alone. Those that start in real
 # mode are linked elsewhere.
@@ -43,10 +45,10 @@ HV_GUESTS := $(basename $(notdir $(filter-out $(HV_GUEST_RUNTIME),$(wildcard hv/
 HV_REAL_GUESTS := modes events-real
 
 HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c)
-HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
+HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
 
 .PHONY: hv hv-warnings hv-format-check hv-format
-hv: build/vanderpool.elf build/vanderpool-selftest.elf build/probe.elf $(HV_GUESTS:%=build/guests/%.bin) build/compile_commands.json
+hv: build/vanderpool.elf build/vanderpool-selftest.elf build/vanderpool-vmentry.elf build/probe.elf $(HV_GUESTS:%=build/guests/%.bin) build/compile_commands.json
 
 build/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
@@ -55,6 +57,10 @@ build/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 build/vanderpool-selftest.elf: $(call hv_objects,$(HV_SELFTEST)) hv/boot/image.ld hv/selftest/table.ld hv/hv.mk
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/selftest/table.ld -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
+
+build/vanderpool-vmentry.elf: $(call hv_objects,$(HV_VMENTRY)) hv/boot/image.ld hv/hv.mk
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
 build/probe.elf: $(call hv_objects,$(HV_PROBE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
@@ -108,7 +114,7 @@ build/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
 hv-warnings: build/hv/asm_offsets.h
-	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
+	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
 		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
 
 hv-format-check:
