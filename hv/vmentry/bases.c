@@ -220,7 +220,7 @@ void bases_start(void) {
     if (!map || !ept_add(map, GUEST_START, GUEST_START, GUEST_SIZE)) {
         panic("out of memory");
     }
-    for (enum mode mode = 0; mode < BASES; mode++) {
+    for (unsigned mode = 0; mode < BASES; mode++) {
         if (mode != MODE_REAL ||
             vmx_capabilities.secondary.allowed & SECONDARY_UNRESTRICTED_GUEST) {
             set_up(mode, ept_pointer(&map->ept));
