@@ -37,6 +37,7 @@ RULES: tuple[Rule, ...] = (
         holds=lambda v: v.tpr_threshold & 0xF == 0 or v.tpr_threshold & 0xF <= _vtpr_class(v),
         when=(*_SHADOW, off(c.VIRTUALIZE_APIC_ACCESSES), off(c.VIRTUAL_INTERRUPT_DELIVERY)),
         detail=lambda v: f"those are {_vtpr_class(v)}",
+        aside=("virtual_apic_address",),
     ),
     *physical(
         "exec.apic-access", SECTION, STAGE, "apic_access_address", 12,

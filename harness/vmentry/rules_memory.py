@@ -104,7 +104,7 @@ def _pdpte_field(number: int) -> Rule:
         " physical-address width must be 0",
         holds=lambda v: not _reserved(v, v.read(field)),
         when=(_PAE, on(c.ENABLE_EPT)),
-        detail=lambda v: f"1 in {bits(_reserved(v, v.read(field)))}",
+        detail=lambda v: f"{bits(_reserved(v, v.read(field)))} must be 0",
         qualification=_PDPTE_FAILED,
     )  # fmt: skip
 
