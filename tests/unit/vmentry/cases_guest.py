@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
-from harness.vmentry.case import Case, Changes, both, case, minus, plus, put, swap
-from harness.vmentry.cases_host import cr3, fixed, linear, loaded_msrs, shadow_stacks
+from tests.unit.vmentry.case import Case, both, case, minus, plus, put, swap
+from tests.unit.vmentry.cases_host import cr3, fixed, linear, loaded_msrs, shadow_stacks
 
 _PG, _PE, _PAE, _PCIDE = 1 << 31, 1, 1 << 5, 1 << 17
 _UNUSABLE = 1 << 16
@@ -64,7 +65,7 @@ def _registers(cap: Capabilities) -> Iterator[Case]:
         yield case(f"guest.{name}.limit", {limit: put(0x10000)}, {limit: put(0xFFFF)})
 
 
-def _usable(segment: str) -> dict[str, Changes]:
+def _usable(segment: str) -> dict[str, Any]:
     """LDTR is unusable in the good VMCS; its rules want a usable one."""
     return {"given": {"guest_ldtr_access_rights": put(0x82)}} if segment == "ldtr" else {}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
-from harness.vmentry.case import Case, case, minus, plus, put
-from harness.vmentry.cases_controls import event
+from tests.unit.vmentry.case import Case, case, minus, plus, put
+from tests.unit.vmentry.cases_controls import event
 
 _EVENT = "vm_entry_interruption_information"
 _INTERRUPTIBILITY = "guest_interruptibility_state"
@@ -51,7 +52,7 @@ def _flags(cap: Capabilities) -> Iterator[Case]:
 
 
 def _activity() -> Iterator[Case]:
-    no_states = {"misc": 4 << 16 | 1 << 6}
+    no_states: dict[str, Any] = {"misc": 4 << 16 | 1 << 6}
     yield case(
         "guest.activity.supported", {_ACTIVITY: put(_SHUTDOWN)}, {_ACTIVITY: put(_HLT)}, **no_states
     )
@@ -123,7 +124,7 @@ def _link_pointer(cap: Capabilities) -> Iterator[Case]:
     assert cap.physical_width is not None
     end = 1 << cap.physical_width
     region = {0x7000: _REVISION, end - 0x1000: _REVISION, end: _REVISION, 0x7800: _REVISION}
-    processor = {"basic": 1 << 56 | 1 << 55 | _REVISION, "current_vmcs": 0x9000}
+    processor: dict[str, Any] = {"basic": 1 << 56 | 1 << 55 | _REVISION, "current_vmcs": 0x9000}
     for id, bad, good in (("aligned", 0x7800, 0x7000), ("width", end, end - 0x1000)):
         yield case(
             f"guest.link-pointer.{id}", {link: put(bad)}, {link: put(good)}, memory=region,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
-from harness.vmentry.case import Case, case, minus, plus, put, swap, turned
 from harness.vmentry.controls import Control
+from tests.unit.vmentry.case import Case, case, minus, plus, put, swap, turned
 
 _ALL = (1 << 64) - 1
 _EVENT = "vm_entry_interruption_information"
@@ -20,7 +21,7 @@ def event(kind: int, vector: int, more: int = 0) -> int:
 
 
 def address(
-    id: str, field: str, low: int, cap: Capabilities, on: Iterable[Control], **more: object
+    id: str, field: str, low: int, cap: Capabilities, on: Iterable[Control], **more: Any
 ) -> Iterator[Case]:
     """The highest bit that must be 0 below, and the lowest that must be 0 above."""
     width = cap.physical_width
@@ -29,21 +30,21 @@ def address(
     if low:
         yield case(
             f"{id}.aligned", {field: plus(1 << (low - 1))}, {field: plus(1 << low)}, on=on,
-            **more,  # type: ignore[arg-type]
+            **more,
         )  # fmt: skip
     yield case(
         f"{id}.width", {field: plus(1 << width)}, {field: plus(1 << (width - 1))}, on=on,
-        **more,  # type: ignore[arg-type]
+        **more,
     )  # fmt: skip
 
 
 def needs(
-    id: str, control: Control, other: Control, given: Iterable[Control] = (), **more: object
+    id: str, control: Control, other: Control, given: Iterable[Control] = (), **more: Any
 ) -> Case:
     """A control on that needs another one on: the other off, the other on."""
     return case(
         id, turned((control,), (other,)), turned((control, other)), on=given,
-        **more,  # type: ignore[arg-type]
+        **more,
     )  # fmt: skip
 
 
@@ -186,7 +187,7 @@ def ept(cap: Capabilities) -> Iterator[Case]:
     yield case(
         "exec.eptp.walk-length", {pointer: swap(0x38, 0x10)}, {pointer: swap(0x38, 0x18)}, on=on
     )
-    without = {
+    without: dict[int, dict[str, Any]] = {
         bit: {"ept_vpid": (cap.ept_vpid if cap.ept_vpid is not None else _ALL) & ~(1 << bit)}
         for bit in (21, 23)
     }
@@ -238,9 +239,11 @@ def exit_and_entry(cap: Capabilities) -> Iterator[Case]:
 def events() -> Iterator[Case]:
     """27.2.1.3: the event to inject."""
     code = {"vm_entry_exception_error_code": put(0)}
-    strict = {"basic": 1 << 55}
+    strict: dict[str, Any] = {"basic": 1 << 55}
     yield case("entry.event.type.reserved", {_EVENT: put(event(1, 32))}, {_EVENT: put(event(3, 1))})
-    no_trap = {"true_primary": (0xFFFB_FFFE & ~c.MONITOR_TRAP_FLAG.mask) << 32 | 0x0400_6172}
+    no_trap: dict[str, Any] = {
+        "true_primary": (0xFFFB_FFFE & ~c.MONITOR_TRAP_FLAG.mask) << 32 | 0x0400_6172
+    }
     yield case(
         "entry.event.type.other", {_EVENT: put(event(7, 0))}, {_EVENT: put(event(6, 3))}, **no_trap
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
-from harness.vmentry.case import Case, both, case, minus, plus, put, turned
 from harness.vmentry.controls import Control
+from tests.unit.vmentry.case import Case, both, case, minus, plus, put, turned
 
 _CET, _WP, _PCIDE, _PAE = 1 << 23, 1 << 16, 1 << 17, 1 << 5
 
 
 def linear(
-    id: str, field: str, cap: Capabilities, on: Iterable[Control] = (), low: int = 0, **more: object
+    id: str, field: str, cap: Capabilities, on: Iterable[Control] = (), low: int = 0, **more: Any
 ) -> Case:
     """The lowest address that is not canonical, and the lowest of the upper half that is."""
     width = cap.linear_width
@@ -21,7 +22,7 @@ def linear(
     bad, good = 1 << (width - 1), (1 << 64) - (1 << (width - 1))
     return case(
         id, {field: put(bad | low)}, {field: put(good | low)}, on=on,
-        **more,  # type: ignore[arg-type]
+        **more,
     )  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def loaded_msrs(
     )  # fmt: skip
 
 
-def _32_bit_host() -> dict[str, object]:
+def _32_bit_host() -> dict[str, Any]:
     """What turns the good VMCS into one that a kernel outside of IA-32e mode could have."""
     given = both(
         turned((), (c.HOST_ADDRESS_SPACE_SIZE, c.IA32E_MODE_GUEST)),
@@ -110,7 +111,7 @@ def _segments(cap: Capabilities) -> Iterator[Case]:
         yield case(f"host.{name}.null", {field: put(0)}, {field: put(8)})
     yield case(
         "host.ss.null", {"host_ss_selector": put(0)}, {"host_ss_selector": put(8)},
-        **_32_bit_host(),  # type: ignore[arg-type]
+        **_32_bit_host(),
     )  # fmt: skip
     for name in ("fs", "gs", "tr", "gdtr", "idtr"):
         yield linear(f"host.{name}.base", f"host_{name}_base", cap)
@@ -124,17 +125,17 @@ def _sizes(cap: Capabilities) -> Iterator[Case]:
     )
     both_break = ("host.size.ia32e-guest", "host.size.32-bit.ia32e-guest")
     for id in both_break:
-        yield case(id, guest, {}, also=both_break, **narrow)  # type: ignore[arg-type]
+        yield case(id, guest, {}, also=both_break, **narrow)
     wide = both(turned((c.HOST_ADDRESS_SPACE_SIZE,)), {"host_ia32_efer": put(0x500)})
-    yield case("host.size.outside", wide, {}, **narrow)  # type: ignore[arg-type]
+    yield case("host.size.outside", wide, {}, **narrow)
     shrunk = narrow["given"]
-    yield case("host.size.inside", shrunk, {})  # type: ignore[arg-type]
+    yield case("host.size.inside", shrunk, {})
     for id, field, bad, good in (
         ("pcide", "host_cr4", plus(_PCIDE), plus(1 << 7)),
         ("rip", "host_rip", put(1 << 32), put(0xFFFF_FFFF)),
     ):
-        yield case(f"host.size.32-bit.{id}", {field: bad}, {field: good}, **narrow)  # type: ignore[arg-type]
-    load = both(narrow["given"], turned((c.EXIT_LOAD_CET,)))  # type: ignore[arg-type]
+        yield case(f"host.size.32-bit.{id}", {field: bad}, {field: good}, **narrow)
+    load = both(narrow["given"], turned((c.EXIT_LOAD_CET,)))
     for id, field in (("s-cet", "host_ia32_s_cet"), ("ssp", "host_ssp")):
         yield case(
             f"host.size.32-bit.{id}", {field: put(1 << 32)}, {field: put(0xFFFF_F000)},
