@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness.vmentry import ARCHITECTURAL, examine
+from harness.vmentry import ARCHITECTURAL, examine, good
+from harness.vmentry.case import Case, both, mutated
+from harness.vmentry.cases import all_cases
 from harness.vmentry.controls import ACTIVATED_BY
 from harness.vmentry.fields import BY_NAME
 from harness.vmentry.rule import ENTERED, Findings, Rule
 from harness.vmentry.rules import BY_ID, RULES
 from harness.vmentry.state import State, Unknown
-from tests.unit.vmentry import good
-from tests.unit.vmentry.case import Case, both, mutated
-from tests.unit.vmentry.cases import all_cases
 
 CASES = all_cases()
 

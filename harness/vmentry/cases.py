@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from harness.vmentry import cases_controls, cases_guest, cases_host, cases_state
 from harness.vmentry.capabilities import ARCHITECTURAL, Capabilities
-from tests.unit.vmentry import cases_controls, cases_guest, cases_host, cases_state
-from tests.unit.vmentry.case import Case
+from harness.vmentry.case import Case
 
 
 def all_cases(capabilities: Capabilities = ARCHITECTURAL) -> tuple[Case, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
+from harness.vmentry.case import Case, both, case, minus, plus, put, turned
 from harness.vmentry.controls import Control
-from tests.unit.vmentry.case import Case, both, case, minus, plus, put, turned
 
 _CET, _WP, _PCIDE, _PAE = 1 << 23, 1 << 16, 1 << 17, 1 << 5
 

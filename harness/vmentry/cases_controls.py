@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
+from harness.vmentry.case import Case, case, minus, plus, put, swap, turned
 from harness.vmentry.controls import Control
-from tests.unit.vmentry.case import Case, case, minus, plus, put, swap, turned
 
 _ALL = (1 << 64) - 1
 _EVENT = "vm_entry_interruption_information"

@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
-from tests.unit.vmentry.case import Case, case, minus, plus, put
-from tests.unit.vmentry.cases_controls import event
+from harness.vmentry.case import Case, case, minus, plus, put
+from harness.vmentry.cases_controls import event
 
 _EVENT = "vm_entry_interruption_information"
 _INTERRUPTIBILITY = "guest_interruptibility_state"

@@ -91,7 +91,7 @@ def mutated(vmcs: Mapping[str, int], changes: Changes) -> dict[str, int]:
 class Case:
     """A rule's edge: what breaks it, and the nearest that keeps it.
 
-    ``base`` is a mode of `tests.unit.vmentry.good`; ``given`` comes before either change. ``also``
+    ``base`` is a mode of `harness.vmentry.good`; ``given`` comes before either change. ``also``
     are rules that can't but break together with this one. ``processor`` has what the case needs of
     the processor, ``memory`` what it needs there, ``bad_memory`` what breaks the rule there.
     """

@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.vmentry import controls as c
 from harness.vmentry.capabilities import Capabilities
-from tests.unit.vmentry.case import Case, both, case, minus, plus, put, swap
-from tests.unit.vmentry.cases_host import cr3, fixed, linear, loaded_msrs, shadow_stacks
+from harness.vmentry.case import Case, both, case, minus, plus, put, swap
+from harness.vmentry.cases_host import cr3, fixed, linear, loaded_msrs, shadow_stacks
 
 _PG, _PE, _PAE, _PCIDE = 1 << 31, 1, 1 << 5, 1 << 17
 _UNUSABLE = 1 << 16
