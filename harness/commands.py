@@ -318,6 +318,23 @@ def doctor(as_json: bool) -> int:
 
 
 @hv.command()
+@click.argument("file", type=_PATH, required=False, metavar="[FILE]")
+@click.option("--cpu", metavar="MODEL", help="Take the capabilities of this processor.")
+@_json
+def explain(file: Path | None, cpu: str | None, as_json: bool) -> int:
+    """Say which rules a failed VM entry breaks, with the values.
+
+    FILE (or standard input, which is - too) is a run directory or its records.jsonl, KVM's or Xen's
+    VMCS dump in a kernel's log, Bochs' log, or name=value lines. A dump that does not tell its
+    processor's capabilities is judged by what every processor refuses, or by the MODEL's. The exit
+    code is 0 if a cause was found, 1 if none was, 2 if FILE can't be explained.
+    """
+    from harness.vmentry import command
+
+    return command.run(None if file == Path("-") else file, cpu, as_json=as_json)
+
+
+@hv.command()
 @_json
 def bench(as_json: bool) -> int:
     """Measure the harness itself against bare engines, in one run."""

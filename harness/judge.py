@@ -16,6 +16,9 @@ USAGE_REASONS = ("bad-option", "bad-module", "too-big")
 
 ENTRY_FAILURE = "VM-entry failure"
 
+_NOT_FOR_PEOPLE = ("seq", "kind", "registers", "msrs", "cpuid", "fields")
+"""Members of a crash record that are not shown as they are, or not at all."""
+
 _FAILING_STATUS = {"guest-crashed": ("crash", "vm-refused"), "refused": ("refused",)}
 
 
@@ -114,14 +117,20 @@ def _crash(data: Mapping[str, Any]) -> RunEnded:
     return RunEnded(
         Verdict.VM_ENTRY_FAILED if entry else Verdict.FAILED,
         sentence,
-        evidence=_crash_lines(data),
+        evidence=(*(_why_not_entered(data) if entry else ()), *_crash_lines(data)),
         facts=dict(data),
     )
 
 
+def _why_not_entered(data: Mapping[str, Any]) -> tuple[str, ...]:
+    from harness.vmentry import explain
+
+    return tuple(explain.of_crash(data))
+
+
 def _crash_lines(data: Mapping[str, Any]) -> tuple[str, ...]:
     """A crash record for people: the facts on one line, then the registers, four a line."""
-    shown = {key: value for key, value in data.items() if key not in ("seq", "kind", "registers")}
+    shown = {key: value for key, value in data.items() if key not in _NOT_FOR_PEOPLE}
     lines = ["  ".join(f"{plain(key)}={plain(str(value))}" for key, value in shown.items())]
     registers = data.get("registers")
     if isinstance(registers, Mapping):
