@@ -101,7 +101,7 @@ _HOST = {
 
 _GUEST = {
     "VMCS guest invalid CR0": "guest.cr0.fixed-* guest.ia32e.paging",
-    "VMCS unrestricted guest CR0.PG": "guest.cr0.pg",
+    "VMCS unrestricted guest CR0.PG": "guest.cr0.pg guest.cr0.fixed-0",
     "VMCS guest invalid CR3": "guest.cr3",
     "VMCS guest invalid CR4": "guest.cr4.fixed-*",
     "VMCS guest CR4.CET=1": "guest.cr4.cet",
@@ -154,17 +154,19 @@ _GUEST = {
     "VMCS guest HLT state with SS.DPL": "guest.activity.hlt.dpl",
     "VMCS guest interruptibility state broken when entering non active": "guest.activity.blocked",
     "VMCS guest interruptibility state broken": (
-        "guest.interruptibility.reserved guest.interruptibility.both"
+        "guest.interruptibility.reserved guest.interruptibility.both guest.interruptibility.enclave.*"
     ),
     "Only NMI or #MC guest interruption": "guest.activity.event.shutdown",
     "No guest interruptions are allowed when entering Wait-For-Sipi": "guest.activity.event.sipi",
     "The activity state must not indicate the wait-for-SIPI": "guest.activity.smm",
     "VMCS guest interrupts can't be blocked by STI": "guest.interruptibility.sti.if",
-    "VMCS guest interrupts blocked when injecting external": "guest.interruptibility.interrupt",
+    "VMCS guest interrupts blocked when injecting external": (
+        "guest.interruptibility.interrupt guest.rflags.if"
+    ),
     "VMCS guest interrupts blocked when injecting NMI": "guest.interruptibility.nmi.*",
     "VMCS SMI blocked when not in SMM": "guest.interruptibility.smi.outside",
     "VMCS SMM guest should block SMI": "guest.interruptibility.smi.entry",
-    "VMCS guest tmpDR6 reserved": "guest.pending-debug.reserved",
+    "VMCS guest tmpDR6 reserved": "guest.pending-debug.reserved guest.pending-debug.rtm.*",
     "VMCS link pointer malformed": "guest.link-pointer.aligned guest.link-pointer.width",
     "VMCS link pointer incorrect revision": "guest.link-pointer.revision",
     "VMCS link pointer must indicate shadow": "guest.link-pointer.shadow",
