@@ -110,7 +110,7 @@ class Rule:
         if self.detail:
             text += f": {self.detail(v)}"
         if self.when:
-            text += " (" + " and ".join(condition.words for condition in self.when) + ")"
+            text += f" (given: {', '.join(condition.words for condition in self.when)})"
         return text
 
 

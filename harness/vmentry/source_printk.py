@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from harness.vmentry.source import Source, Unreadable, checked, number, outcome, reported_in
 
-_HEX = r"(?:0x)?([0-9a-fA-F]{1,16})"
+_HEX = r"(?:0x)?+([0-9a-fA-F]{1,16}+)(?![0-9a-fA-F])"
 
 # A log's own words before what was printed: syslog's, dmesg's, the priority, the module's.
 _PREFIX = re.compile(
