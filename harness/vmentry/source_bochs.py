@@ -154,7 +154,8 @@ _GUEST = {
     "VMCS guest HLT state with SS.DPL": "guest.activity.hlt.dpl",
     "VMCS guest interruptibility state broken when entering non active": "guest.activity.blocked",
     "VMCS guest interruptibility state broken": (
-        "guest.interruptibility.reserved guest.interruptibility.both guest.interruptibility.enclave.*"
+        "guest.interruptibility.reserved guest.interruptibility.both "
+        "guest.interruptibility.enclave.*"
     ),
     "Only NMI or #MC guest interruption": "guest.activity.event.shutdown",
     "No guest interruptions are allowed when entering Wait-For-Sipi": "guest.activity.event.sipi",
@@ -168,7 +169,7 @@ _GUEST = {
     "VMCS SMM guest should block SMI": "guest.interruptibility.smi.entry",
     "VMCS guest tmpDR6 reserved": "guest.pending-debug.reserved guest.pending-debug.rtm.*",
     "VMCS link pointer malformed": "guest.link-pointer.aligned guest.link-pointer.width",
-    "VMCS link pointer incorrect revision": "guest.link-pointer.revision",
+    "VMCS link pointer incorrect revision": "guest.link-pointer.revision guest.link-pointer.shadow",
     "VMCS link pointer must indicate shadow": "guest.link-pointer.shadow",
     "VMCS link pointer equal to current": "guest.link-pointer.current",
     "VMCS link pointer equal to VMXON": "guest.link-pointer.vmxon",
