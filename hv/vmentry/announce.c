@@ -74,6 +74,7 @@ void announce(void) {
         record_text("name", bases[i].name);
         record_flag("present", bases[i].present);
         if (bases[i].present) {
+            record_hex("region", (uint64_t)bases[i].region);
             field_values_record(&bases[i].values);
         }
         record_end();

@@ -17,7 +17,7 @@ enum mode { MODE_LONG, MODE_PROTECTED, MODE_PAE, MODE_VIRTUAL_8086, MODE_REAL };
 
 struct base bases[BASES] = {
     [MODE_LONG] = {.name = "long"}, [MODE_PROTECTED] = {.name = "protected"},
-    [MODE_PAE] = {.name = "pae"},   [MODE_VIRTUAL_8086] = {.name = "virtual-8086"},
+    [MODE_PAE] = {.name = "pae"},   [MODE_VIRTUAL_8086] = {.name = "v86"},
     [MODE_REAL] = {.name = "real"},
 };
 
@@ -79,12 +79,12 @@ static void set_pointers(void) {
 static void set_controls(enum mode mode, uint64_t eptp) {
     const struct vmx_capabilities *c = &vmx_capabilities;
     vmcs_write(PIN_BASED_CONTROLS,
-               allowed(c->pin, PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING |
+               allowed(c->pin, PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS |
                                    PIN_ACTIVATE_PREEMPTION_TIMER));
     vmcs_write(PRIMARY_PROCESSOR_BASED_CONTROLS,
                allowed(c->primary, PRIMARY_HLT_EXITING | PRIMARY_ACTIVATE_SECONDARY_CONTROLS));
     vmcs_write(SECONDARY_PROCESSOR_BASED_CONTROLS,
-               allowed(c->secondary, SECONDARY_ENABLE_EPT |
+               allowed(c->secondary, SECONDARY_ENABLE_EPT | SECONDARY_ENABLE_VPID |
                                          (mode == MODE_REAL ? SECONDARY_UNRESTRICTED_GUEST : 0)));
     vmcs_write(
         PRIMARY_VM_EXIT_CONTROLS,
