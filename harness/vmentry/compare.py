@@ -54,7 +54,8 @@ def table() -> tuple[Deviation, ...]:
     return tuple(
         Deviation(
             row["id"], row["engine"], row["what"], row["manual"], tuple(row.get("omits", ())),
-            row.get("qualifies", {}), tuple(row.get("kills", ())), row.get("adds", ""), row.get("example", {}),
+            row.get("qualifies", {}), tuple(row.get("kills", ())), row.get("adds", ""),
+            row.get("example", {}),
         )
         for row in rows
     )  # fmt: skip
