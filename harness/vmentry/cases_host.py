@@ -37,10 +37,11 @@ def fixed(prefix: str, side: str) -> Iterator[Case]:
 
 
 def cr3(id: str, field: str, cap: Capabilities) -> Case:
-    """The lowest bit beyond physical addresses, and the highest within."""
+    """The lowest bit beyond physical addresses, and the highest within, with LAM's where it is."""
     width = cap.physical_width
     assert width is not None
-    return case(id, {field: plus(1 << width)}, {field: plus(1 << (width - 1))})
+    masking = 3 << 61 if cap.cr4_fixed1 and cap.cr4_fixed1 >> 28 & 1 else 0
+    return case(id, {field: plus(1 << width)}, {field: plus(masking | 1 << (width - 1))})
 
 
 def shadow_stacks(side: str, load: Control, cap: Capabilities) -> Iterator[Case]:

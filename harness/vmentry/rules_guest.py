@@ -14,10 +14,11 @@ from harness.vmentry.rules_host import (
     EFER_LME,
     HIGH_HALF,
     cet_needs_wp,
+    cr3,
     perf_global_ctrl,
     shadow_stacks,
 )
-from harness.vmentry.shapes import When, allowed, fixed, is_canonical, pat, within, zero
+from harness.vmentry.shapes import When, allowed, fixed, is_canonical, pat, zero
 from harness.vmentry.state import State
 
 REGISTERS, TABLES = "27.3.1.1", "27.3.1.3"
@@ -63,7 +64,7 @@ RULES: tuple[Rule, ...] = (
     zero(
         "guest.cr4.pcide", REGISTERS, STAGE, "guest_cr4", CR4_PCIDE, (off(c.IA32E_MODE_GUEST),)
     ),
-    within("guest.cr3", REGISTERS, STAGE, "guest_cr3"),
+    cr3("guest.cr3", REGISTERS, STAGE, "guest_cr3"),
     zero("guest.dr7", REGISTERS, STAGE, "guest_dr7", HIGH_HALF, _DEBUG),
     is_canonical("guest.sysenter-esp", REGISTERS, STAGE, "guest_ia32_sysenter_esp"),
     is_canonical("guest.sysenter-eip", REGISTERS, STAGE, "guest_ia32_sysenter_eip"),

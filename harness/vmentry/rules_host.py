@@ -7,12 +7,14 @@ from harness.vmentry.rule import Condition, Rule, Stage, off, on
 from harness.vmentry.shapes import (
     When,
     allowed,
+    are,
+    beyond,
     fixed,
     is_canonical,
     pat,
-    within,
     zero,
 )
+from harness.vmentry.state import State
 
 REGISTERS, SEGMENTS, SIZE = "27.2.2", "27.2.3", "27.2.4"
 STAGE = Stage.HOST
@@ -38,6 +40,21 @@ def cet_needs_wp(id: str, section: str, stage: Stage, cr0: str, cr4: str) -> Rul
     return Rule(
         id, section, stage, (cr0, cr4), "CR0.WP (bit 16) must be 1 where CR4.CET (bit 23) is",
         holds=lambda v: not v.read(cr4) & CR4_CET or bool(v.read(cr0) & CR0_WP),
+    )  # fmt: skip
+
+
+def cr3(id: str, section: str, stage: Stage, field: str) -> Rule:
+    """CR3 is a physical address, beside which linear-address masking has bits 62:61."""
+
+    def spare(v: State) -> int:
+        masking = v.cap.cr4_fixed1 >> 28 & 1  # CR4.LAM_SUP may be 1
+        return v.read(field) & beyond(v) & ~(3 << 61 if masking else 0)
+
+    return Rule(
+        id, section, stage, (field,),
+        "no bit beyond the processor's physical-address width may be 1, but for LAM's 62:61",
+        holds=lambda v: not spare(v),
+        detail=lambda v: are(spare(v), 1),
     )  # fmt: skip
 
 
@@ -72,7 +89,7 @@ _REGISTER_RULES = (
     *fixed("host.cr0", REGISTERS, STAGE, "host_cr0", "CR0", lambda _: CR0_UNCHECKED),
     *fixed("host.cr4", REGISTERS, STAGE, "host_cr4", "CR4", lambda _: 0),
     cet_needs_wp("host.cr4.cet", REGISTERS, STAGE, "host_cr0", "host_cr4"),
-    within("host.cr3", REGISTERS, STAGE, "host_cr3"),
+    cr3("host.cr3", REGISTERS, STAGE, "host_cr3"),
     is_canonical("host.sysenter-esp", REGISTERS, STAGE, "host_ia32_sysenter_esp"),
     is_canonical("host.sysenter-eip", REGISTERS, STAGE, "host_ia32_sysenter_eip"),
     perf_global_ctrl("host", REGISTERS, STAGE, (on(c.EXIT_LOAD_PERF_GLOBAL_CTRL),)),

@@ -52,12 +52,13 @@ def allowed(
         id, section, stage, (field,), must,
         holds=lambda v: not v.read(field) & ~may(v),
         when=when,
-        detail=lambda v: _are(v.read(field) & ~may(v), 1),
+        detail=lambda v: are(v.read(field) & ~may(v), 1),
         qualification=qualification,
     )  # fmt: skip
 
 
-def _are(mask: int, value: int) -> str:
+def are(mask: int, value: int) -> str:
+    """That these bits are 0, or 1."""
     return f"{bits(mask)} {'is' if mask & (mask - 1) == 0 else 'are'} {value}"
 
 
@@ -122,14 +123,14 @@ def fixed(
             f"{id}.fixed-1", section, stage, (field,),
             f"the bits that are 1 in IA32_VMX_{register}_FIXED0 must be 1",
             holds=lambda v: not clear(v),
-            detail=lambda v: _are(clear(v), 0),
+            detail=lambda v: are(clear(v), 0),
             aside=aside,
         ),
         Rule(
             f"{id}.fixed-0", section, stage, (field,),
             f"the bits that are 0 in IA32_VMX_{register}_FIXED1 must be 0",
             holds=lambda v: not spare(v),
-            detail=lambda v: _are(spare(v), 1),
+            detail=lambda v: are(spare(v), 1),
             aside=aside,
         ),
     )  # fmt: skip
