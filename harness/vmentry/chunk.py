@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import choose
-from harness.vmentry.compare import Comparer, Comparison, table
+from harness.vmentry.compare import Comparer, Comparison
+from harness.vmentry.deviations import table
 from harness.vmentry.minimize import minimize
 from harness.vmentry.mutate import Mutation, Mutator
 from harness.vmentry.safety import safe
@@ -119,6 +120,7 @@ class _Chunk:
         self._undecided: Counter[str] = Counter()
         self._found: dict[str, tuple[Mutation, int]] = {}  # by signature; how often
         self._deadly: dict[str, Mutation] = {}  # by row of the table
+        self._doubtful: list[tuple[Mutation, Outcome]] = []
         self._disagreements: list[dict[str, Any]] = []
 
     def harmless(self, mutations: Iterable[Mutation]) -> Iterator[Mutation]:
@@ -135,24 +137,40 @@ class _Chunk:
         """Compare outcomes with the rules."""
         for mutation, outcome in zip(mutations, outcomes, strict=True):
             comparison = self._comparer.compare(mutation.case, outcome)
-            self._counts["cases"] += 1
-            self._counts["entered" if outcome.entered else "refused"] += 1
-            broken = [violation.rule.id for violation in comparison.findings.violations]
-            if len(broken) == 1:
-                self._alone[broken[0]] += 1
-            if not broken:
-                self._undecided.update(u.rule.id for u in comparison.findings.undecided)
-            self._deviations.update(comparison.explained)
-            if not comparison.agrees:
-                self._counts["disagreements"] += 1
-                key = _signature(comparison, outcome)
-                first, times = self._found.get(key, (mutation, 0))
-                self._found[key] = first, times + 1
+            if comparison.agrees or outcome.words or not outcome.refused:
+                self._count(mutation, comparison, outcome)
+            else:
+                self._doubtful.append((mutation, outcome))
+
+    def _count(self, mutation: Mutation, comparison: Comparison, outcome: Outcome) -> None:
+        self._counts["cases"] += 1
+        self._counts["entered" if outcome.entered else "refused"] += 1
+        broken = [violation.rule.id for violation in comparison.findings.violations]
+        if len(broken) == 1:
+            self._alone[broken[0]] += 1
+        if not broken:
+            self._undecided.update(u.rule.id for u in comparison.findings.undecided)
+        self._deviations.update(comparison.explained)
+        if not comparison.agrees:
+            self._counts["disagreements"] += 1
+            key = _signature(comparison, outcome)
+            first, times = self._found.get(key, (mutation, 0))
+            self._found[key] = first, times + 1
+
+    def _with_words(self, case: Case, outcome: Outcome) -> tuple[Comparison, Outcome]:
+        """An entry that was refused has the engine's own words for certain if it is tried alone."""
+        comparison = self._comparer.compare(case, outcome)
+        if not comparison.agrees and outcome.refused and not outcome.words:
+            [outcome] = self._tester.attempt([case])
+            comparison = self._comparer.compare(case, outcome)
+        return comparison, outcome
 
     def finish(self, *, first: bool) -> None:
         """Minimize what disagreed; the first chunk tries one of each kind that was left out."""
         for mutation in self._deadly.values() if first else ():
             self.take([mutation], self._tester.attempt([mutation.case]))
+        for mutation, outcome in self._doubtful:
+            self._count(mutation, *self._with_words(mutation.case, outcome))
         seen: set[str] = set()
         for mutation, times in list(self._found.values())[:MOST_MINIMIZED]:
             smallest = minimize(self._tester.target, mutation.case, self._disagree)
@@ -166,13 +184,16 @@ class _Chunk:
                 )
 
     def _disagree(self, cases: Sequence[Case]) -> list[bool]:
-        allowed = [case for case in cases if safe(self._tester.target, case)]
+        allowed = [case for case in cases if self._may_be_tried(case)]
         shows: dict[Case, bool] = {}
         for start in range(0, len(allowed), MOST_CASES):
             some = allowed[start : start + MOST_CASES]
             for case, outcome in zip(some, self._tester.attempt(some), strict=True):
-                shows[case] = not self._comparer.compare(case, outcome).agrees
+                shows[case] = not self._with_words(case, outcome)[0].agrees
         return [shows.get(case, False) for case in cases]
+
+    def _may_be_tried(self, case: Case) -> bool:
+        return safe(self._tester.target, case) and self._comparer.deadly(case) is None
 
     def _report(
         self, mutation: Mutation, case: Case, outcome: Outcome, comparison: Comparison, times: int

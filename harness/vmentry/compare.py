@@ -1,39 +1,20 @@
-"""The processor's verdict against the rules', and the table of engines' known deviations."""
+"""The processor's verdict against the rules'."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from harness.vmentry.deviations import Deviation
 from harness.vmentry.rule import ENTERED, Findings
 from harness.vmentry.rule import Outcome as Answer
 from harness.vmentry.source_bochs import rules_of
 from harness.vmentry.target import Target
 from harness.vmentry.wire import Case, Kind, Outcome
 
-TABLE = Path(__file__).with_name("deviations.toml")
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """A row of the table (deviations.toml): where an engine does something else than the manual.
-
-    ``manual`` is the manual's sentence with its section; the table says what the others are.
-    """
-
-    id: str
-    engine: str
-    what: str
-    manual: str
-    omits: tuple[str, ...] = ()
-    qualifies: Mapping[str, int] = field(default_factory=dict, hash=False)
-    kills: tuple[str, ...] = ()
-    adds: str = ""
-    example: Mapping[str, str | int] = field(default_factory=dict, hash=False)
+_MOST_ROWS = 5  # of the table, that explain one outcome together
 
 
 @dataclass(frozen=True)
@@ -45,28 +26,12 @@ class Comparison:
     explained: tuple[str, ...] = ()
 
 
-@cache
-def table() -> tuple[Deviation, ...]:
-    """All rows."""
-    import tomllib
-
-    rows: list[dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))["deviation"]
-    return tuple(
-        Deviation(
-            row["id"], row["engine"], row["what"], row["manual"], tuple(row.get("omits", ())),
-            row.get("qualifies", {}), tuple(row.get("kills", ())), row.get("adds", ""),
-            row.get("example", {}),
-        )
-        for row in rows
-    )  # fmt: skip
-
-
 class Comparer:
     """Compares outcomes on one engine with the rules."""
 
     def __init__(self, target: Target, engine: str, rows: Sequence[Deviation]) -> None:
         self._target = target
-        ours = [row for row in rows if row.engine == engine]
+        ours = [row for row in rows if engine in row.engines]
         self._omits = {rule: row.id for row in ours for rule in row.omits}
         self._qualifies = {
             rule: (row.id, number) for row in ours for rule, number in row.qualifies.items()
@@ -92,31 +57,36 @@ class Comparer:
         if answer in findings.outcomes and (named is None or broken & set(named)):
             return Comparison(findings, True)
         if outcome.kind is Kind.DIED and broken & self._kills.keys():
-            return Comparison(
-                findings, True, self._rows(self._kills[r] for r in broken if r in self._kills)
-            )
+            killers = {self._kills[rule] for rule in broken if rule in self._kills}
+            return Comparison(findings, True, tuple(sorted(killers)))
         for pattern, row in self._adds:
             if pattern.search(outcome.words):
                 return Comparison(findings, True, (row,))
-        used = [self._omits[rule] for rule in broken if rule in self._omits]
-        used += [self._qualifies[rule][0] for rule in broken if rule in self._qualifies]
-        if used and answer in self._deviating(findings).outcomes:
-            return Comparison(findings, True, self._rows(used))
+        for rows in self._row_sets(broken):
+            left = self._deviating(findings, rows)
+            rules = {violation.rule.id for violation in left.violations}
+            if answer in left.outcomes and (named is None or rules & set(named)):
+                return Comparison(findings, True, rows)
         return Comparison(findings, False)
 
-    def _deviating(self, findings: Findings) -> Findings:
-        """What the engine finds, which checks less and numbers differently."""
+    def _row_sets(self, broken: Iterable[str]) -> Iterator[tuple[str, ...]]:
+        """Rows that could apply together, fewest first: a row may hold in some cases alone."""
+        rows = {self._omits[rule] for rule in broken if rule in self._omits}
+        rows |= {self._qualifies[rule][0] for rule in broken if rule in self._qualifies}
+        for size in range(1, min(len(rows), _MOST_ROWS) + 1):
+            yield from itertools.combinations(sorted(rows), size)
+
+    def _deviating(self, findings: Findings, rows: Collection[str]) -> Findings:
+        """What an engine finds that checks less and numbers differently, as these rows say."""
         left = []
         for violation in findings.violations:
-            if violation.rule.id in self._omits:
+            if self._omits.get(violation.rule.id) in rows:
                 continue
-            if told := self._qualifies.get(violation.rule.id):
+            told = self._qualifies.get(violation.rule.id)
+            if told is not None and told[0] in rows:
                 violation = replace(violation, qualification=told[1])
             left.append(violation)
         return Findings(tuple(left), findings.undecided, findings.kept)
-
-    def _rows(self, ids: Iterable[str]) -> tuple[str, ...]:
-        return tuple(sorted(set(ids)))
 
 
 def _answer(outcome: Outcome) -> Answer | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from harness.vmentry.case import Case as Edge
 from harness.vmentry.case import Changes, both
 from harness.vmentry.cases import all_cases
-from harness.vmentry.compare import table
+from harness.vmentry.deviations import table
 from harness.vmentry.fields import BY_NAME
 from harness.vmentry.safety import UNTOUCHED, safe
 from harness.vmentry.target import Base, Target
