@@ -8,6 +8,7 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -178,9 +179,10 @@ class Dask:
     def _connect(self, jobs: int, address: str | None) -> Any:
         distributed = self._distributed
         if address is None:
+            scratch = tempfile.TemporaryDirectory(prefix="hv-dask-")
             cluster = distributed.LocalCluster(
                 n_workers=jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-                silence_logs=50,
+                silence_logs=50, local_directory=self._exit.enter_context(scratch),
             )  # fmt: skip
             return self._exit.enter_context(
                 distributed.Client(self._exit.enter_context(cluster), set_as_default=False)
@@ -211,7 +213,8 @@ class Dask:
         ]
         futures = self._client.map(answer, requests, retries=MOST_LOSSES, pure=False)
         try:
-            for future in self._distributed.as_completed(futures):
+            as_completed: Any = self._distributed.as_completed  # it has no types
+            for future in as_completed(futures, loop=self._client.loop):
                 yield checked(future.result())
         except self._distributed.KilledWorker as error:
             raise RunEnded(Verdict.ENGINE_DIED, f"Dask lost its workers: {error}.") from None
