@@ -32,21 +32,22 @@ def _path() -> Path:
 
 
 @cache
-def _recorded() -> dict[str, Any]:
+def recorded() -> dict[str, Any]:
+    """What each of them told of itself, as in a crash record: "msrs" and "cpuid"."""
     found: dict[str, Any] = json.loads(_path().read_text(encoding="utf-8"))
     return found
 
 
 def names() -> list[str]:
     """The names of all known processors."""
-    return list(_recorded())
+    return list(recorded())
 
 
 def find(name: str) -> Capabilities:
     """The processor called ``name``; KeyError if none is."""
     from harness.vmentry import source_record
 
-    return source_record.capabilities(_recorded()[name])
+    return source_record.capabilities(recorded()[name])
 
 
 def _record(model: str, directory: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from harness.vmentry.source import Source
 # A line has one of these beginnings; the rest is a key of a table below. {s} is a segment's name.
 _BEGINNINGS = ("VMFAIL: ", "VMENTER FAIL: ")
 
-_MOST = 50  # different messages of a log
+_MOST = 200  # different messages of a log that are looked at
 
 _CONTROLS = {
     "VMCS EXEC CTRL: VMX pin-based controls allowed": "exec.pin.reserved",
@@ -224,18 +224,14 @@ def rules_of(line: str) -> tuple[str, ...] | None:
 
 def read(text: str) -> Source | None:
     """What a log says of VM entries that failed; None if it says nothing of the kind."""
-    named: dict[str, tuple[str, ...]] = {}
-    notes: dict[str, None] = {}
-    for line in text.splitlines():
-        message = _message(line[:400])
-        if message is None:
-            continue
-        rules = rules_of(line[:400])
-        if rules is not None:
-            named[message] = rules
-        for beginning, meaning in _BASIC.items():
-            if message.startswith(beginning):
-                notes[f"{message}: {meaning}."] = None
+    lines = {message: line for line in text.splitlines() if (message := _message(line[:400]))}
+    named: list[tuple[str, tuple[str, ...]]] = []
+    notes: list[str] = []
+    for message, line in list(lines.items())[:_MOST]:
+        if rules := rules_of(line[:400]):
+            named.append((message, rules))
+        meanings = [text for start, text in _BASIC.items() if message.startswith(start)]
+        notes += [f"{message}: {meaning}." for meaning in meanings]
     if not named and not notes:
         return None
-    return Source("Bochs' log", named=tuple(named.items())[:_MOST], notes=tuple(notes)[:_MOST])
+    return Source("Bochs' log", named=tuple(named), notes=tuple(notes))

@@ -328,6 +328,12 @@ def test_a_long_hostile_dump_is_read_in_no_time() -> None:
         read(heads + "CS: " * 200_000 + "0" * 1_000_000 + " " * 1_000_000)
 
 
+def test_a_log_full_of_refused_entries_is_read_in_no_time() -> None:
+    line = "VMFAIL: VMCS EXEC CTRL: VMX pin-based controls allowed 1-settings [0x{:08x}]\n"
+    source = read("".join(map(line.format, range(40_000))))
+    assert 0 < len(source.named) <= 200
+
+
 def test_an_explanation_is_safe_for_a_terminal() -> None:
     source = read("VMFAIL: VMCS EXEC CTRL: guest VPID == 0 \x1b[31m\n")
     assert all(line.isprintable() for line in lines(explain.explain(source)))

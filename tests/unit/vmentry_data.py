@@ -10,7 +10,7 @@ from harness.vmentry.fields import BY_NAME
 
 def crash_record(**changes: int) -> dict[str, Any]:
     """A crash record of a good VMCS on Bochs' default processor, with other values of fields."""
-    known = processors._recorded()["corei7_skylake_x"]
+    known = processors.recorded()["corei7_skylake_x"]
     vmcs = good.vmcs("long") | {"tsc_multiplier": 0} | changes
     absent = {"tertiary_processor_based_controls", "guest_ia32_s_cet", "guest_ssp"}
     return {
