@@ -22,7 +22,7 @@ from harness.vmentry.safety import safe
 from harness.vmentry.tester import Tester
 from harness.vmentry.wire import MOST_CASES, Case, Outcome
 
-SIZE = 1000  # cases in a chunk
+SIZE = 1000  # cases in a chunk: some seconds, of which a boot is a tenth
 MOST_MINIMIZED = 50  # disagreements of a chunk that are minimized; the others are counted
 
 _COUNTS = ("cases", "entered", "refused", "left_out", "disagreements")
@@ -30,17 +30,22 @@ _COUNTS = ("cases", "entered", "refused", "left_out", "disagreements")
 
 @dataclass(frozen=True)
 class Plan:
-    """A campaign: ``count`` cases on each CPU model. ``build`` is the image's build id."""
+    """A campaign: ``count`` cases on each CPU model, ``size`` of them in a chunk.
+
+    ``build`` is the image's build id.
+    """
 
     seed: int
     count: int
     cpus: tuple[str, ...]
     engine: str
     build: str
+    size: int = SIZE
 
     def chunks(self) -> list[tuple[str, int]]:
         """All pieces: CPU model and number."""
-        return [(cpu, i) for i in range((self.count + SIZE - 1) // SIZE) for cpu in self.cpus]
+        pieces = (self.count + self.size - 1) // self.size
+        return [(cpu, number) for number in range(pieces) for cpu in self.cpus]
 
     def as_json(self) -> dict[str, Any]:
         """For files and for workers."""
@@ -51,9 +56,9 @@ class Plan:
         """Out of `as_json`; KeyError, TypeError or ValueError if it is none."""
         plan = cls(
             int(data["seed"]), int(data["count"]), tuple(map(str, data["cpus"])),
-            str(data["engine"]), str(data["build"]),
+            str(data["engine"]), str(data["build"]), int(data["size"]),
         )  # fmt: skip
-        if plan.count < 1 or not plan.cpus:
+        if plan.count < 1 or plan.size < 1 or not plan.cpus:
             raise ValueError("a plan without cases")
         return plan
 
@@ -99,9 +104,8 @@ def _some(mutations: Iterator[Mutation]) -> list[Mutation]:
 
 
 def _mutations(plan: Plan, cpu: str, index: int, tester: Tester) -> Iterator[Mutation]:
-    """The campaign's cases from ``index`` * SIZE on: first every rule's edges, then what the seed
-    gives for this chunk."""
-    start, end = index * SIZE, min((index + 1) * SIZE, plan.count)
+    """The campaign's cases of this chunk: first every rule's edges, then what the seed gives."""
+    start, end = index * plan.size, min((index + 1) * plan.size, plan.count)
     mutator = Mutator(tester.target, random.Random(f"{plan.seed} {cpu} {index}"))
     edges = list(itertools.islice(mutator.edges(), start, end))
     yield from edges
