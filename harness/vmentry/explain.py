@@ -11,7 +11,7 @@ from harness.report.text import plain
 from harness.vmentry import examine
 from harness.vmentry.capabilities import ARCHITECTURAL, Capabilities
 from harness.vmentry.rule import Findings, Outcome, Stage, Violation
-from harness.vmentry.source import MOST_BYTES, Source, Unreadable
+from harness.vmentry.source import MOST_BYTES, Source, Unreadable, reported_in
 
 _FORMATS = (
     "a crash record of ours, a VMCS dump of KVM or Xen, lines of Bochs' log, or name=value lines"
@@ -32,8 +32,16 @@ def read(data: bytes) -> Source:
         return source_printk.read(text)
     found = source_bochs.read(text) or source_fields.read(text)
     if found is None:
-        raise Unreadable(f"it is none of these: {_FORMATS}")
+        raise Unreadable(_nothing_to_judge(text))
     return found
+
+
+def _nothing_to_judge(text: str) -> str:
+    if "dump_invalid_vmcs=1" in text:
+        return "KVM dumped no VMCS there; write 1 to kvm_intel's parameter dump_invalid_vmcs first"
+    if reported := reported_in(text):
+        return f"it reports {_told(reported)}, but has no VMCS to judge"
+    return f"it is none of these: {_FORMATS}"
 
 
 @dataclass(frozen=True)

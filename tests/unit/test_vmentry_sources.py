@@ -317,6 +317,25 @@ def test_what_is_none_of_these_is_refused(data: bytes) -> None:
         explain.read(data)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[ 1.0] kvm_intel: set kvm_intel.dump_invalid_vmcs=1 to dump internal KVM state.\n",
+            "KVM dumped no VMCS there",
+        ),
+        (
+            "KVM: entry failed, hardware error 0x80000021\n",
+            "it reports exit reason 0x80000021: invalid guest state, but has no VMCS to judge",
+        ),
+        ("(XEN) d1v0 VMRESUME error: 0x5\n", "it reports VM-instruction error 5"),
+    ],
+)
+def test_a_report_without_a_vmcs_says_what_is_missing(text: str, message: str) -> None:
+    with pytest.raises(Unreadable, match=message):
+        read(text)
+
+
 def test_what_is_too_long_is_refused() -> None:
     with pytest.raises(Unreadable, match="longer than 4 MiB"):
         explain.read(b"x" * (MOST_BYTES + 1))
