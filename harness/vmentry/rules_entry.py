@@ -91,8 +91,7 @@ _EVENT_RULES = (
     ),
     Rule(
         "entry.event.type.other", SECTION, STAGE, (EVENT,),
-        "the type (bits 10:8) may be 7, other event, only where the processor supports"
-        " “monitor trap flag”",
+        "the processor must support “monitor trap flag”",
         holds=lambda v: v.cap.supports(c.MONITOR_TRAP_FLAG),
         when=(injecting(OTHER_EVENT),),
     ),

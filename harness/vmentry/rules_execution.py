@@ -25,7 +25,7 @@ def limits(id: str, section: str, word: str, msr: str, when: tuple[Condition, ..
         return " and ".join(parts + ([f"{bits(spare)} must be 0"] if spare else []))
 
     return Rule(
-        id, section, STAGE, (word,), f"its bits must be as {msr} asks",
+        id, section, STAGE, (word,), f"each bit must be as {msr} says",
         holds=lambda v: not any(wrong(v)),
         when=when,
         detail=detail,

@@ -62,7 +62,8 @@ RULES: tuple[Rule, ...] = (
         when=(IA32E,),
     ),
     zero(
-        "guest.cr4.pcide", REGISTERS, STAGE, "guest_cr4", CR4_PCIDE, (off(c.IA32E_MODE_GUEST),)
+        "guest.cr4.pcide", REGISTERS, STAGE, "guest_cr4", CR4_PCIDE, (off(c.IA32E_MODE_GUEST),),
+        name="CR4.PCIDE",
     ),
     cr3("guest.cr3", REGISTERS, STAGE, "guest_cr3"),
     zero("guest.dr7", REGISTERS, STAGE, "guest_dr7", HIGH_HALF, _DEBUG),

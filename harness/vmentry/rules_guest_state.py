@@ -44,8 +44,8 @@ def _64_bit(v: State) -> bool:
 
 
 _MODE = (c.ENTRY, "guest_cs_access_rights")
-_IN_64_BIT = Condition("64-bit mode", _64_bit, _MODE)
-_NOT_64_BIT = Condition("not 64-bit mode", lambda v: not _64_bit(v), _MODE)
+_IN_64_BIT = Condition("the guest is in 64-bit mode", _64_bit, _MODE)
+_NOT_64_BIT = Condition("the guest is not in 64-bit mode", lambda v: not _64_bit(v), _MODE)
 
 
 def _above(id: str, field: str, *when: Condition) -> Rule:
@@ -68,10 +68,13 @@ _FLAG_RULES = (
         "guest.rflags.one", FLAGS, STAGE, ("guest_rflags",), "bit 1 must be 1",
         holds=lambda v: bool(v.guest_rflags & 2),
     ),
-    zero("guest.rflags.vm.ia32e", FLAGS, STAGE, "guest_rflags", RFLAGS_VM, (IA32E,)),
+    zero(
+        "guest.rflags.vm.ia32e", FLAGS, STAGE, "guest_rflags", RFLAGS_VM, (IA32E,), name="RFLAGS.VM"
+    ),
     zero(
         "guest.rflags.vm.real", FLAGS, STAGE, "guest_rflags", RFLAGS_VM,
         (Condition("CR0.PE is 0", lambda v: not v.guest_cr0 & CR0_PE, ("guest_cr0",)),),
+        name="RFLAGS.VM",
     ),
     Rule(
         "guest.rflags.if", FLAGS, STAGE, ("guest_rflags", EVENT), "IF (bit 9) must be 1",
@@ -121,7 +124,7 @@ _ACTIVITY_RULES = (
     ),
     Rule(
         "guest.activity.hlt.dpl", NON_REGISTER, STAGE, (_ACTIVITY, "guest_ss_access_rights"),
-        "HLT needs a DPL of SS (bits 6:5) that is 0",
+        "the DPL of SS (bits 6:5) must be 0",
         holds=lambda v: dpl(v, "ss") == 0,
         when=(_activity(HLT),),
     ),
@@ -133,19 +136,19 @@ _ACTIVITY_RULES = (
     ),
     Rule(
         "guest.activity.event.hlt", NON_REGISTER, STAGE, (_ACTIVITY, EVENT),
-        "in HLT only interrupts, NMIs, #DB, #MC and pending MTF VM exits can be injected",
+        "only interrupts, NMIs, #DB, #MC and pending MTF VM exits can be injected",
         holds=_ends_hlt,
         when=(VALID, _activity(HLT)),
     ),
     Rule(
         "guest.activity.event.shutdown", NON_REGISTER, STAGE, (_ACTIVITY, EVENT),
-        "in shutdown only NMIs and #MC can be injected",
+        "only NMIs and #MC can be injected",
         holds=_ends_shutdown,
         when=(VALID, _activity(SHUTDOWN)),
     ),
     Rule(
         "guest.activity.event.sipi", NON_REGISTER, STAGE, (_ACTIVITY, EVENT),
-        "in wait-for-SIPI no event can be injected",
+        "no event can be injected",
         holds=lambda v: False,
         when=(VALID, _activity(WAIT_FOR_SIPI)),
     ),
@@ -178,10 +181,12 @@ _INTERRUPTIBILITY_RULES = (
     zero(
         "guest.interruptibility.interrupt", NON_REGISTER, STAGE, _INTERRUPTIBILITY, STI | MOV_SS,
         (injecting(EXTERNAL_INTERRUPT),),
+        name="blocking by STI and by MOV SS",
     ),
     zero(
         "guest.interruptibility.nmi.mov-ss", NON_REGISTER, STAGE, _INTERRUPTIBILITY, MOV_SS,
         (injecting(NMI),),
+        name="blocking by MOV SS",
     ),
     Rule(
         "guest.interruptibility.nmi.sti", NON_REGISTER, STAGE, (_INTERRUPTIBILITY, EVENT),
@@ -194,6 +199,7 @@ _INTERRUPTIBILITY_RULES = (
     zero(
         "guest.interruptibility.smi.outside", NON_REGISTER, STAGE, _INTERRUPTIBILITY, SMI,
         (_OUTSIDE_SMM,),
+        name="blocking by SMI",
     ),
     Rule(
         "guest.interruptibility.smi.entry", NON_REGISTER, STAGE, (_INTERRUPTIBILITY, c.ENTRY),
@@ -204,6 +210,7 @@ _INTERRUPTIBILITY_RULES = (
     zero(
         "guest.interruptibility.nmi.virtual", NON_REGISTER, STAGE, _INTERRUPTIBILITY, NMI_BLOCKED,
         (on(c.VIRTUAL_NMIS), injecting(NMI)),
+        name="blocking by NMI",
     ),
     Rule(
         "guest.interruptibility.enclave.mov-ss", NON_REGISTER, STAGE, (_INTERRUPTIBILITY,),

@@ -117,7 +117,9 @@ _REGISTER_RULES = (
 
 _SEGMENT_RULES = (
     *(
-        zero(f"host.{name}.selector", SEGMENTS, STAGE, f"host_{name}_selector", 7)
+        zero(
+            f"host.{name}.selector", SEGMENTS, STAGE, f"host_{name}_selector", 7, name="TI and RPL"
+        )
         for name in ("cs", "ss", "ds", "es", "fs", "gs", "tr")
     ),
     *(
@@ -140,9 +142,9 @@ _SEGMENT_RULES = (
 
 
 def _entered_from(long_mode: bool) -> Condition:
-    where = "in" if long_mode else "outside of"
+    where = "" if long_mode else "outside "
     return Condition(
-        f"the entry comes from {where} IA-32e mode",
+        f"the entry comes from {where}IA-32e mode",
         lambda v: bool(v.cap.long_mode) == long_mode,
         (),
     )
@@ -161,7 +163,9 @@ _SIZE_RULES = (
     _size("host.size.outside", c.HOST_ADDRESS_SPACE_SIZE, 0, (_entered_from(False),)),
     _size("host.size.inside", c.HOST_ADDRESS_SPACE_SIZE, 1, (_entered_from(True),)),
     _size("host.size.32-bit.ia32e-guest", c.IA32E_MODE_GUEST, 0, (_32_BIT,)),
-    zero("host.size.32-bit.pcide", SIZE, STAGE, "host_cr4", CR4_PCIDE, (_32_BIT,)),
+    zero(
+        "host.size.32-bit.pcide", SIZE, STAGE, "host_cr4", CR4_PCIDE, (_32_BIT,), name="CR4.PCIDE"
+    ),
     zero("host.size.32-bit.rip", SIZE, STAGE, "host_rip", HIGH_HALF, (_32_BIT,)),
     zero("host.size.32-bit.s-cet", SIZE, STAGE, "host_ia32_s_cet", HIGH_HALF, (_32_BIT, *_CET)),
     zero("host.size.32-bit.ssp", SIZE, STAGE, "host_ssp", HIGH_HALF, (_32_BIT, *_CET)),

@@ -78,7 +78,7 @@ _LINK_RULES = (
 )  # fmt: skip
 
 _PAE = Condition(
-    "PAE paging: CR0.PG and CR4.PAE are 1, “IA-32e mode guest” is 0",
+    "the guest uses PAE paging (CR0.PG, CR4.PAE, not IA-32e mode)",
     lambda v: bool(v.guest_cr0 & CR0_PG and v.guest_cr4 & CR4_PAE) and not v.on(c.IA32E_MODE_GUEST),
     ("guest_cr0", "guest_cr4", c.ENTRY),
 )
@@ -186,19 +186,19 @@ def _msr(id: str, must: str, wrong: Callable[[State, int, int], bool]) -> Rule:
 
 _MSR_RULES = (
     _msr(
-        "base", "it must not load IA32_FS_BASE or IA32_GS_BASE, which have fields of their own",
+        "base", "no entry may load IA32_FS_BASE or IA32_GS_BASE, which have fields of their own",
         lambda v, low, _: low & 0xFFFFFFFF in (0xC0000100, 0xC0000101),
     ),
     _msr(
-        "x2apic", "it must not load registers of the local APIC (bits 31:8 of the index are 8)",
+        "x2apic", "no entry may load a register of the local APIC (bits 31:8 of the index are 8)",
         lambda v, low, _: low >> 8 & 0xFFFFFF == 8,
     ),
     _msr(
-        "not-loadable", "it must not load MSRs that only SMM or no VM entry can load",
+        "not-loadable", "no entry may load an MSR that only SMM or no VM entry can load",
         lambda v, low, _: low & 0xFFFFFFFF in _NOT_LOADABLE,
     ),
     _msr("reserved", "bits 63:32 of an entry must be 0", lambda v, low, _: low >> 32 != 0),
-    _msr("value", "WRMSR must be able to write the value", _wrong_value),
+    _msr("value", "WRMSR must be able to write each value", _wrong_value),
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = (*_LINK_RULES, *_PDPTE_RULES, *_MSR_RULES)

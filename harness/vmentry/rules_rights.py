@@ -164,7 +164,7 @@ def _data(segment: str) -> tuple[Rule, ...]:
 
 _SYSTEM_RULES = (
     _right(
-        "tr", "type", "the type must be 11 (busy TSS) in IA-32e mode",
+        "tr", "type", "the type must be 11 (busy 64-bit TSS)",
         lambda v: kind(v, "tr") == 11,
         on(c.IA32E_MODE_GUEST),
         detail=lambda v: _type(v, "tr"),

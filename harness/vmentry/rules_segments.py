@@ -16,12 +16,14 @@ RFLAGS_VM = 1 << 17
 UNUSABLE = 1 << 16
 
 V86 = Condition(
-    "virtual-8086 mode: RFLAGS.VM is 1",
+    "the guest is in virtual-8086 mode",
     lambda v: bool(v.guest_rflags & RFLAGS_VM),
     ("guest_rflags",),
 )
 NOT_V86 = Condition(
-    "not virtual-8086 mode", lambda v: not v.guest_rflags & RFLAGS_VM, ("guest_rflags",)
+    "the guest is not in virtual-8086 mode",
+    lambda v: not v.guest_rflags & RFLAGS_VM,
+    ("guest_rflags",),
 )
 RESTRICTED = off(c.UNRESTRICTED_GUEST)
 
@@ -70,8 +72,8 @@ def _v86(segment: str) -> tuple[Rule, ...]:
 
 
 _SELECTORS = (
-    zero("guest.tr.selector", SECTION, STAGE, "guest_tr_selector", 1 << 2),
-    zero("guest.ldtr.selector", SECTION, STAGE, "guest_ldtr_selector", 1 << 2, (usable("ldtr"),)),
+    zero("guest.tr.selector", SECTION, STAGE, "guest_tr_selector", 1 << 2, name="TI"),
+    zero("guest.ldtr.selector", SECTION, STAGE, "guest_ldtr_selector", 1 << 2, (usable("ldtr"),), name="TI"),
     Rule(
         "guest.ss.rpl", SECTION, STAGE, ("guest_ss_selector", "guest_cs_selector"),
         "the RPLs (bits 1:0) must be the same",

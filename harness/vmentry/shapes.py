@@ -64,11 +64,12 @@ def are(mask: int, value: int) -> str:
 
 def zero(
     id: str, section: str, stage: Stage, field: str, mask: int, when: When = (),
-    qualification: int = 0,
+    qualification: int = 0, name: str = "",
 ) -> Rule:  # fmt: skip
-    """The bits of ``mask`` must be 0."""
+    """The bits of ``mask`` must be 0; ``name`` is the manual's name of them."""
+    what = f"{name} ({bits(mask)})" if name else bits(mask)
     return allowed(
-        id, section, stage, field, lambda _: ~mask, f"{bits(mask)} must be 0", when, qualification
+        id, section, stage, field, lambda _: ~mask, f"{what} must be 0", when, qualification
     )
 
 
