@@ -73,7 +73,10 @@ def _v86(segment: str) -> tuple[Rule, ...]:
 
 _SELECTORS = (
     zero("guest.tr.selector", SECTION, STAGE, "guest_tr_selector", 1 << 2, name="TI"),
-    zero("guest.ldtr.selector", SECTION, STAGE, "guest_ldtr_selector", 1 << 2, (usable("ldtr"),), name="TI"),
+    zero(
+        "guest.ldtr.selector", SECTION, STAGE, "guest_ldtr_selector", 1 << 2, (usable("ldtr"),),
+        name="TI",
+    ),
     Rule(
         "guest.ss.rpl", SECTION, STAGE, ("guest_ss_selector", "guest_cs_selector"),
         "the RPLs (bits 1:0) must be the same",
