@@ -72,7 +72,7 @@ def reported_in(text: str) -> Outcome | None:
     for pattern in (
         r"entry failed, hardware error (0x[0-9a-fA-F]{1,8})\b",  # QEMU
         r"VM(?:LAUNCH|RESUME) error: (0x[0-9a-fA-F]{1,8})\b",  # Xen
-        r"Failed vm entry \(exit reason (0x[0-9a-fA-F]{1,8})\)",  # Xen
+        r"(?:Failed vm entry|vmentry failure) \((?:exit )?reason (0x[0-9a-fA-F]{1,8})\)",  # Xen
         r"hardware_entry_failure_reason[ =:]+(0x[0-9a-fA-F]{1,8})\b",
     ):
         if found := re.search(pattern, text):

@@ -1,7 +1,8 @@
 """VMCS dumps in a kernel's log: KVM's dump_vmcs (Linux 4.x to 6.x), and Xen's vmcs_dump_vcpu.
 
 Both print the guest's state, the host's and the controls under the same three headings. Fields are
-looked for by their labels, wherever in the section they stand, so that versions may differ.
+looked for by their labels, wherever in the section they stand, so that versions may differ, and so
+may whatever a log puts before its lines.
 """
 
 from __future__ import annotations
@@ -12,12 +13,6 @@ from collections.abc import Callable, Iterator
 from harness.vmentry.source import Source, Unreadable, checked, number, outcome, reported_in
 
 _HEX = r"(?:0x)?+([0-9a-fA-F]{1,16}+)(?![0-9a-fA-F])"
-
-# A log's own words before what was printed: syslog's, dmesg's, the priority, the module's.
-_PREFIX = re.compile(
-    r"^(?:[A-Z][a-z]{2} +\d+ [\d:.]+ \S+ kernel: ?)?(?:<\d>)?(?:\(XEN\) ?)?"
-    r"(?:\[[^\]\n]{1,40}\] ?)*(?:kvm_intel: |kvm: |\(XEN\) ?)*"
-)
 
 _SECTIONS = {
     "*** Guest State ***": "guest",
@@ -129,7 +124,7 @@ def is_dump(text: str) -> bool:
 
 def read(text: str) -> Source:
     """The last dump in a log, which is the one that matters; `Unreadable` if it is cut short."""
-    lines = [_PREFIX.sub("", line.rstrip()) for line in text.splitlines()]
+    lines = text.splitlines()
     starts = [at for at, line in enumerate(lines) if "*** Guest State ***" in line]
     notes = []
     if len(starts) > 1:
@@ -143,7 +138,7 @@ def read(text: str) -> Source:
     for wanted in ("guest_cr0", "host_cr0", "pin_based_controls", "vm_entry_controls"):
         if wanted not in fields:
             raise Unreadable(f"the dump has the headings, but no {wanted}")
-    xen = re.search(r"^ *CS: [0-9a-f]{4} [0-9a-f]{5} ", sections["guest"], re.MULTILINE)
+    xen = re.search(r"\bCS: [0-9a-f]{4} [0-9a-f]{5} ", sections["guest"])
     told = outcome(fields.get("exit_reason"), fields.get("exit_qualification"), None)
     return Source(
         "Xen's VMCS dump" if xen else "KVM's VMCS dump",

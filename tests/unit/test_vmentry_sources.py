@@ -143,6 +143,17 @@ def test_lines_that_a_mailer_broke_are_read() -> None:
     assert read(broken).vmcs == read(text).vmcs
 
 
+@pytest.mark.parametrize(
+    "prefix", ["", "2026-05-01T10:00:00.123456+0000 host kernel: ", "kernel: ", "[T1234] "]
+)
+def test_whatever_a_log_puts_before_its_lines_does_not_matter(prefix: str) -> None:
+    text = (DUMPS / "xen-4.17-host-state.txt").read_text(encoding="utf-8")
+    plain = [line.partition("] ")[2] for line in text.splitlines()]
+    found = read("\n".join(prefix + line for line in plain))
+    assert found.vmcs == read(text).vmcs
+    assert found.kind == "Xen's VMCS dump"
+
+
 def test_the_last_dump_of_a_log_counts() -> None:
     first = (DUMPS / "kvm-4.19-no-unrestricted-guest.txt").read_text(encoding="utf-8")
     second = (DUMPS / "kvm-6.1-long-mode.txt").read_text(encoding="utf-8")
@@ -329,6 +340,11 @@ def test_what_is_none_of_these_is_refused(data: bytes) -> None:
             "it reports exit reason 0x80000021: invalid guest state, but has no VMCS to judge",
         ),
         ("(XEN) d1v0 VMRESUME error: 0x5\n", "it reports VM-instruction error 5"),
+        (
+            "(XEN) d12v0 vmentry failure (reason 0x80000021): Invalid guest state (0)\n",
+            "it reports exit reason 0x80000021",
+        ),
+        ("(XEN) Failed vm entry (exit reason 0x80000022)\n", "it reports exit reason 0x80000022"),
     ],
 )
 def test_a_report_without_a_vmcs_says_what_is_missing(text: str, message: str) -> None:
