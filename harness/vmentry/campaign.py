@@ -23,6 +23,7 @@ from harness.vmentry.chunk import Plan
 from harness.vmentry.spread import Dask, Processes, Result, Work
 
 PLAN, RESULTS = "plan.json", "results.jsonl"
+_KEYS = {"cases", "entered", "refused", "left_out", "disagreements", "found", "alone"}
 
 
 @dataclass
@@ -105,7 +106,7 @@ def opened(directory: Path, plan: Plan | None) -> Iterator[tuple[Total, IO[str]]
         else:
             text = json.dumps(plan.as_json(), indent=2) + "\n"
             (directory / PLAN).write_text(text, encoding="utf-8")
-        file = (directory / RESULTS).open("a+", encoding="utf-8")
+        file = (directory / RESULTS).open("a+", encoding="utf-8", errors="replace")
     except OSError as error:
         raise rundir.unwritable(directory, error) from None
     with file:
@@ -136,11 +137,11 @@ def _read(file: IO[str], total: Total) -> None:
         try:
             result = json.loads(line)
             work = str(result["cpu"]), int(result["chunk"])
-            if not line.endswith("\n") or work not in wanted:
+            if not line.endswith("\n") or work not in wanted or not result.keys() >= _KEYS:
                 break
-            total.add(result, fresh=False)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
+        total.add(result, fresh=False)
         whole += len(line.encode())
     file.seek(whole)
     file.truncate()

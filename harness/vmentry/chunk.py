@@ -73,7 +73,7 @@ def run(plan: Plan, cpu: str, index: int) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="hv-fuzz-") as directory,
         Tester(choose.engine(plan.engine), cpu, Path(directory), plan.build) as tester,
     ):
-        result = _Chunk(plan, tester)
+        result = _Chunk(plan.engine, cpu, tester)
         mutations = result.harmless(_mutations(plan, cpu, index, tester))
         pending, before = _some(mutations), _NOTHING
         while pending:
@@ -115,9 +115,9 @@ def _mutations(plan: Plan, cpu: str, index: int, tester: Tester) -> Iterator[Mut
 class _Chunk:
     """What comes of the cases of one chunk."""
 
-    def __init__(self, plan: Plan, tester: Tester) -> None:
+    def __init__(self, engine: str, cpu: str, tester: Tester) -> None:
         self._tester = tester
-        self._comparer = Comparer(tester.target, plan.engine, table())
+        self._comparer = Comparer(tester.target, engine, cpu, table())
         self._counts: Counter[str] = Counter()
         self._alone: Counter[str] = Counter()  # cases that break this rule and no other
         self._deviations: Counter[str] = Counter()

@@ -27,11 +27,11 @@ class Comparison:
 
 
 class Comparer:
-    """Compares outcomes on one engine with the rules."""
+    """Compares outcomes on one CPU of an engine with the rules."""
 
-    def __init__(self, target: Target, engine: str, rows: Sequence[Deviation]) -> None:
+    def __init__(self, target: Target, engine: str, cpu: str, rows: Sequence[Deviation]) -> None:
         self._target = target
-        ours = [row for row in rows if engine in row.engines]
+        ours = [row for row in rows if row.concerns(engine, cpu)]
         self._omits = {rule: row.id for row in ours for rule in row.omits}
         self._qualifies = {
             rule: (row.id, number) for row in ours for rule, number in row.qualifies.items()

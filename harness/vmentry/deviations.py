@@ -29,11 +29,16 @@ class Deviation:
     rule: str
     instead: str
     id: str
+    cpus: tuple[str, ...] = ()
     omits: tuple[str, ...] = ()
     qualifies: Mapping[str, int] = field(default_factory=dict, hash=False)
     kills: tuple[str, ...] = ()
     adds: str = ""
     example: Mapping[str, str | int] = field(default_factory=dict, hash=False)
+
+    def concerns(self, engine: str, cpu: str) -> bool:
+        """Whether ``engine`` with that CPU model does so."""
+        return engine in self.engines and (not self.cpus or cpu in self.cpus)
 
 
 @cache
@@ -48,8 +53,9 @@ def table() -> tuple[Deviation, ...]:
 def _row(row: Mapping[str, Any], shows: Mapping[str, Any]) -> Deviation:
     return Deviation(
         tuple(row["engines"]), row["whose"], row["section"], row["rule"], row["instead"],
-        shows["id"], tuple(shows.get("omits", ())), shows.get("qualifies", {}),
-        tuple(shows.get("kills", ())), shows.get("adds", ""), shows.get("example", {}),
+        shows["id"], tuple(row.get("cpus", ())), tuple(shows.get("omits", ())),
+        shows.get("qualifies", {}), tuple(shows.get("kills", ())), shows.get("adds", ""),
+        shows.get("example", {}),
     )  # fmt: skip
 
 
@@ -69,7 +75,7 @@ def updated(document: str) -> str:
             f"`{row.id}`",
             f"{row.rule} ({row.section})",
             row.instead,
-            f"{row.whose} ({', '.join(row.engines)})",
+            f"{row.whose} ({', '.join(row.cpus or row.engines)})",
             ", ".join(f"`{rule}`" for rule in rules),
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

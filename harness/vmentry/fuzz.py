@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import choose, rundir
 from harness.report.screen import Screen
-from harness.verdict import Verdict, bad_usage
+from harness.verdict import RunEnded, Verdict, bad_usage
 from harness.vmentry import campaign, tester
 from harness.vmentry.campaign import Total
 from harness.vmentry.chunk import Plan
@@ -50,10 +50,11 @@ def run(request: Request) -> int:
                     total, file, jobs=jobs, dask=request.dask is not None,
                     address=request.dask or None, progress=progress,
                 )  # fmt: skip
-        except BaseException:
-            done, chunks = len(total.results), len(total.plan.chunks())
-            words = f"hv: stopped after {done} of {chunks} chunks"
-            print(f"{words}; `hv fuzz vmentry --resume {directory}` goes on", file=sys.stderr)
+        except BaseException as error:
+            if not (isinstance(error, RunEnded) and error.verdict is Verdict.BAD_USAGE):
+                done, chunks = len(total.results), len(total.plan.chunks())
+                words = f"hv: stopped after {done} of {chunks} chunks"
+                print(f"{words}; `hv fuzz vmentry --resume {directory}` goes on", file=sys.stderr)
             raise
         saved = campaign.save(total)
     if request.as_json:
@@ -117,7 +118,9 @@ def _progress(total: Total, *, quiet: bool) -> Iterator[Callable[[Total], None]]
 def unseen(total: Total) -> list[str]:
     """Rows of the table of deviations that did not occur, though every rule's edge was tried."""
     seen = total.counted("deviations")
-    return [row.id for row in table() if total.plan.engine in row.engines and row.id not in seen]
+    plan = total.plan
+    ours = [row for row in table() if any(row.concerns(plan.engine, cpu) for cpu in plan.cpus)]
+    return [row.id for row in ours if row.id not in seen]
 
 
 def _tell(screen: Screen, total: Total, saved: Sequence[Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -24,6 +25,7 @@ Work = tuple[str, int]  # CPU model and number of the chunk
 Result = dict[str, Any]
 
 MOST_LOSSES = 2  # so often a chunk may lose its worker
+CONNECT_WITHIN = 10.0  # seconds until a scheduler must have answered
 CHUNK_WITHIN = 1800.0  # seconds without any result; only a hang takes so long
 
 
@@ -82,6 +84,11 @@ class Processes:
         self._selector.close()
         for worker in self._workers:
             _close(worker)
+
+    @property
+    def processes(self) -> list[int]:
+        """The workers' process ids."""
+        return [worker.process.pid for worker in self._workers]
 
     def results(self, work: Sequence[Work]) -> Iterator[Result]:
         """The result of each chunk, as they come. RunEnded if one can't be done."""
@@ -187,10 +194,14 @@ class Dask:
             return self._exit.enter_context(
                 distributed.Client(self._exit.enter_context(cluster), set_as_default=False)
             )
+        if not re.fullmatch(r"((tcp|tls|ws|wss)://)?(\[[\da-f:]+\]|[^:/\s]+):\d+", address):
+            raise bad_usage(f"{address!r} is no scheduler's address, like tcp://10.0.0.1:8786.")
         try:
-            client = distributed.Client(address, timeout=10, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise bad_usage(f"no Dask scheduler answers at {address!r}: {error}.") from None
+            client = distributed.Client(address, timeout=CONNECT_WITHIN, set_as_default=False)
+        except (OSError, ValueError, TimeoutError):
+            raise bad_usage(
+                f"no Dask scheduler answers at {address} within {CONNECT_WITHIN:g} s."
+            ) from None
         return self._exit.enter_context(client)
 
     def __enter__(self) -> Dask:
@@ -203,6 +214,16 @@ class Dask:
         traceback: TracebackType | None,
     ) -> None:
         self._exit.close()
+
+    @property
+    def address(self) -> str:
+        """The scheduler's."""
+        return str(self._client.scheduler.address)
+
+    @property
+    def processes(self) -> list[int]:
+        """The process ids of the cluster's workers, on whatever machine they are."""
+        return list(self._client.run(os.getpid).values())
 
     def results(self, work: Sequence[Work]) -> Iterator[Result]:
         """The result of each chunk, as they come. RunEnded if one can't be done."""
