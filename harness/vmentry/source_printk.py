@@ -24,25 +24,25 @@ _SECTIONS = {
 _LABELS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "guest": (
         (
-            r"CR0: actual={h},\s*shadow={h},\s*gh_mask={h}",
+            r"CR0: actual={h}, shadow={h}, gh_mask={h}",
             ("guest_cr0", "cr0_read_shadow", "cr0_guest_host_mask"),
         ),
         (
-            r"CR4: actual={h},\s*shadow={h},\s*gh_mask={h}",
+            r"CR4: actual={h}, shadow={h}, gh_mask={h}",
             ("guest_cr4", "cr4_read_shadow", "cr4_guest_host_mask"),
         ),
-        (r"\bCR3 =\s*{h}", ("guest_cr3",)),
-        (r"PDPT[RE]0 =\s*{h}\s+PDPT[RE]1 =\s*{h}", ("guest_pdpte0", "guest_pdpte1")),
-        (r"PDPT[RE]2 =\s*{h}\s+PDPT[RE]3 =\s*{h}", ("guest_pdpte2", "guest_pdpte3")),
-        (r"\bRSP =\s*{h}", ("guest_rsp",)),
-        (r"\bRIP =\s*{h}", ("guest_rip",)),
-        (r"\bRFLAGS=\s*{h}", ("guest_rflags",)),
-        (r"\bDR7 =\s*{h}", ("guest_dr7",)),
+        (r"\bCR3 = {h}", ("guest_cr3",)),
+        (r"PDPT[RE]0 = {h} PDPT[RE]1 = {h}", ("guest_pdpte0", "guest_pdpte1")),
+        (r"PDPT[RE]2 = {h} PDPT[RE]3 = {h}", ("guest_pdpte2", "guest_pdpte3")),
+        (r"\bRSP = {h}", ("guest_rsp",)),
+        (r"\bRIP = {h}", ("guest_rip",)),
+        (r"\bRFLAGS={h}", ("guest_rflags",)),
+        (r"\bDR7 = {h}", ("guest_dr7",)),
         (
-            r"Sysenter RSP={h}\s+CS:RIP={h}:{h}",
+            r"Sysenter RSP={h} CS:RIP={h}:{h}",
             ("guest_ia32_sysenter_esp", "guest_ia32_sysenter_cs", "guest_ia32_sysenter_eip"),
         ),
-        (r"\bEFER(?:\(VMCS\))? *= *{h}(?! *\((?:autoload|effective)\))", ("guest_ia32_efer",)),
+        (r"\bEFER(?:\(VMCS\))? ?= {h}(?! \((?:autoload|effective)\))", ("guest_ia32_efer",)),
         (r"\bPAT = {h}", ("guest_ia32_pat",)),
         (r"SM Base = {h}", ("guest_smbase",)),
         (r"PreemptionTimer = {h}", ("vmx_preemption_timer_value",)),
@@ -58,18 +58,18 @@ _LABELS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         (r"\bSSP TABLE = {h}", ("guest_ia32_interrupt_ssp_table_addr",)),
     ),
     "host": (
-        (r"\bRIP =\s*{h}", ("host_rip",)),
-        (r"\bRSP =\s*{h}", ("host_rsp",)),
+        (r"\bRIP = {h}", ("host_rip",)),
+        (r"\bRSP = {h}", ("host_rsp",)),
         *((rf"\b{name}={{h}}", (f"host_{name.lower()}_selector",))
           for name in ("CS", "SS", "DS", "ES", "FS", "GS", "TR")),
         *((rf"\b{name}Base={{h}}", (f"host_{name.lower()}_base",)) for name in ("FS", "GS", "TR")),
         *((rf"\b{name}Base={{h}}", (f"host_{name.lower()}r_base",)) for name in ("GDT", "IDT")),
         *((rf"\b{name}={{h}}", (f"host_{name.lower()}",)) for name in ("CR0", "CR3", "CR4")),
         (
-            r"Sysenter RSP={h}\s+CS:RIP={h}:{h}",
+            r"Sysenter RSP={h} CS:RIP={h}:{h}",
             ("host_ia32_sysenter_esp", "host_ia32_sysenter_cs", "host_ia32_sysenter_eip"),
         ),
-        (r"\bEFER *= *{h}", ("host_ia32_efer",)),
+        (r"\bEFER ?= {h}", ("host_ia32_efer",)),
         (r"\bPAT = {h}", ("host_ia32_pat",)),
         (r"PerfGlobCtl = {h}", ("host_ia32_perf_global_ctrl",)),
         (r"\bS_CET = {h}", ("host_ia32_s_cet",)),
@@ -87,14 +87,14 @@ _LABELS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         (r"PFECmask={h}", ("page_fault_error_code_mask",)),
         (r"PFECmatch={h}", ("page_fault_error_code_match",)),
         (
-            r"VMEntry: intr_info={h}\s+errcode={h}\s+ilen={h}",
+            r"VMEntry: intr_info={h} errcode={h} ilen={h}",
             (
                 "vm_entry_interruption_information",
                 "vm_entry_exception_error_code",
                 "vm_entry_instruction_length",
             ),
         ),
-        (r"\breason={h}\s+qualification={h}", ("exit_reason", "exit_qualification")),
+        (r"\breason={h} qualification={h}", ("exit_reason", "exit_qualification")),
         (r"TSC Offset = {h}", ("tsc_offset",)),
         (r"TSC Multiplier = {h}", ("tsc_multiplier",)),
         (r"TPR Threshold = {h}", ("tpr_threshold",)),
@@ -111,10 +111,10 @@ _LABELS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 }  # fmt: skip
 
 _SEGMENT = re.compile(
-    r"\b(CS|DS|SS|ES|FS|GS|LDTR|TR):\s+(?:sel=)?{h},?\s+(?:attr=)?{h},?\s+(?:limit=)?{h},?\s+"
+    r"\b(CS|DS|SS|ES|FS|GS|LDTR|TR): (?:sel=)?{h},? (?:attr=)?{h},? (?:limit=)?{h},? "
     r"(?:base=)?{h}".replace("{h}", _HEX)
 )
-_TABLE = re.compile(r"\b(GDTR|IDTR):\s+(?:limit=)?{h},?\s+(?:base=)?{h}".replace("{h}", _HEX))
+_TABLE = re.compile(r"\b(GDTR|IDTR): (?:limit=)?{h},? (?:base=)?{h}".replace("{h}", _HEX))
 
 
 def is_dump(text: str) -> bool:
@@ -149,14 +149,14 @@ def read(text: str) -> Source:
 
 
 def _sections(lines: list[str]) -> dict[str, str]:
-    """The text of each section, in which a line that a mailer broke is still found."""
+    """The words of each section, one space apart: mailers break lines, and quote them."""
     found: dict[str, list[str]] = {}
     name = ""
     for line in lines:
         name = next((word for head, word in _SECTIONS.items() if head in line), name)
         if name:
-            found.setdefault(name, []).append(line)
-    return {name: "\n".join(body) for name, body in found.items()}
+            found.setdefault(name, []).extend(line.lstrip("> ").split())
+    return {name: " ".join(words) for name, words in found.items()}
 
 
 def _values(section: str, text: str) -> Iterator[tuple[str, int]]:

@@ -137,10 +137,13 @@ def test_an_efer_that_is_no_field_of_the_vmcs_is_not_taken_for_one() -> None:
         assert "host_ia32_efer" in source.vmcs
 
 
-def test_lines_that_a_mailer_broke_are_read() -> None:
+def test_lines_that_a_mailer_broke_and_quoted_are_read() -> None:
     text = (DUMPS / "xen-4.17-host-state.txt").read_text(encoding="utf-8")
-    broken = text.replace("gh_mask=", "\ngh_mask=").replace("RIP = 0x", "RIP = \n0x")
-    assert read(broken).vmcs == read(text).vmcs
+    broken = re.sub(r" (gh_mask=|SM Base|SS=|CS:RIP|errcode=|qualification|VMfunc)", r"\n\1", text)
+    broken = re.sub(r"(DR7 =|PAT =|ActivityState|Multiplier|EPTP) ", r"\1 \n", broken)
+    quoted = "\n".join(f">>> > {line}" for line in broken.splitlines())
+    assert quoted.count("\n") > text.count("\n") + 10
+    assert read(quoted).vmcs == read(text).vmcs
 
 
 @pytest.mark.parametrize(
