@@ -105,7 +105,7 @@ class Rule:
     def sentence(self, v: State) -> str:
         """What is wrong, with the actual values; for a rule that is broken."""
         shown = [(BY_NAME[name].title, v.read(name)) for name in self.reads if v.knows(name)]
-        values = " and ".join(f"{title} = {value:#x}" for title, value in shown)
+        values = ", ".join(f"{title} = {value:#x}" for title, value in shown)
         text = f"{values}, but {self.must}"
         if self.detail:
             text += f": {self.detail(v)}"

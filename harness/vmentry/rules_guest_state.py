@@ -254,6 +254,7 @@ _PENDING_RULES = (
         " 0 elsewhere",
         holds=lambda v: bool(v.guest_pending_debug_exceptions & BS) == _single_stepping(v),
         when=(_HELD_BACK,),
+        detail=lambda v: f"BS must be {int(_single_stepping(v))}",
     ),
     Rule(
         "guest.pending-debug.rtm.others", NON_REGISTER, STAGE, (_PENDING,),
