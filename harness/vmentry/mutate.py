@@ -23,6 +23,9 @@ _RIGHTS = (0x9B, 0x93, 0xF3, 0x8B, 0x83, 0x82, 0xA09B, 0xC09B, 0xC093, 0xE09B, 0
 _SMALL = (0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 256, 257)
 
 
+_Writes = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A case, and why it is tried: the rule whose edge it is at, or how it was made."""
@@ -107,27 +110,45 @@ class Mutator:
                 self._turn_bit(base, writes, name)
         yield from self._named(base, writes, rule.id)
 
-    def _in_memory(self, base: Base) -> Iterator[tuple[tuple[tuple[int, int], ...], str]]:
-        """Edges of the rules that look at memory: VTPR, the linked VMCS, MSRs to be loaded."""
-        pages = list(self._target.pages)
-        linked, apic, loads = (
-            pages.index(name) for name in ("linked-vmcs", "virtual-apic", "entry-msr-load")
-        )
-        address = self._target.pages["linked-vmcs"]
-        link = (BY_NAME["vmcs_link_pointer"].encoding, address)
-        word = self._target.memory[address]
-        for wrong in (0, 1 << 31, 1, 1 << 30, 1 << 31 | 1):
-            yield (link, (memory_encoding(linked, 0), word ^ wrong)), "linked VMCS"
-        primary, threshold = BY_NAME["primary_processor_based_controls"], BY_NAME["tpr_threshold"]
-        shadow = (primary.encoding, base.values[primary.name] | 1 << 21)
-        for vtpr, least in ((0x50, 5), (0x50, 6), (0x4F, 4), (0x4F, 5), (0, 0), (0, 1), (0xF0, 15)):
-            changes = (shadow, (threshold.encoding, least))
-            yield (*changes, (memory_encoding(apic, 0x10), vtpr)), "VTPR"
+    def _in_memory(self, base: Base) -> Iterator[tuple[_Writes, str]]:
+        """Edges of the rules that look at memory."""
+        yield from self._links(base)
+        yield from self._pdptes(base)
+        apic = self._page("virtual-apic")
+        shadow = _with(base, "primary_processor_based_controls", on=1 << 21)
+        for vtpr, least in ((0x50, 5), (0x50, 6), (0x4F, 4), (0x4F, 5), (0, 0), (0, 1), (0, 16)):
+            threshold = (BY_NAME["tpr_threshold"].encoding, least)
+            yield (shadow, threshold, (memory_encoding(apic, 0x10), vtpr)), "VTPR"
+        loads = self._page("entry-msr-load")
         count = (BY_NAME["vm_entry_msr_load_count"].encoding, 2)
         for entry in (0, 1):
             for index, value in _LOADS:
                 at = memory_encoding(loads, 2 * entry)
                 yield (count, (at, index), (at + 1, value)), "MSR to load"
+
+    def _links(self, base: Base) -> Iterator[tuple[_Writes, str]]:
+        link, address = BY_NAME["vmcs_link_pointer"].encoding, self._target.pages["linked-vmcs"]
+        word, linked = self._target.memory[address], self._page("linked-vmcs")
+        for wrong in (0, 1 << 31, 1, 1 << 30, 1 << 31 | 1):
+            yield ((link, address), (memory_encoding(linked, 0), word ^ wrong)), "linked VMCS"
+        for wrong in (base.region, address | 1 << (self._target.capabilities.physical_width or 52)):
+            yield ((link, wrong),), "linked VMCS"
+
+    def _pdptes(self, base: Base) -> Iterator[tuple[_Writes, str]]:
+        """Without EPT those in memory count."""
+        if base.name != "pae":
+            return
+        page = self._page("pdptes")
+        no_ept = _with(base, "secondary_processor_based_controls", off=1 << 1 | 1 << 7)
+        good = self._target.memory[self._target.pages["pdptes"]]
+        width = self._target.capabilities.physical_width or 52
+        for bit in (1, 2, 3, 4, 5, 8, 9, 11, width, 63):
+            for number in (0, 3):
+                yield (no_ept, (memory_encoding(page, number), good ^ 1 << bit)), "PDPTE"
+        yield (no_ept, (memory_encoding(page, 1), 0x1FE)), "PDPTE"
+
+    def _page(self, name: str) -> int:
+        return list(self._target.pages).index(name)
 
     # Values
 
@@ -184,6 +205,11 @@ class Mutator:
     def _kept(self, case: Case, aim: str) -> Iterator[Mutation]:
         if case.writes and len(case.writes) <= MOST_WRITES and safe(self._target, case):
             yield Mutation(case, aim)
+
+
+def _with(base: Base, name: str, on: int = 0, off: int = 0) -> tuple[int, int]:
+    """A write that turns bits of a base's field on and off."""
+    return BY_NAME[name].encoding, base.values[name] & ~off | on
 
 
 # MSR numbers (with what else is in their word) and values around those that can't be loaded, 27.4.

@@ -41,6 +41,8 @@ _READ = {
     "vm_entry_msr_load_address": 4,
     "vmcs_link_pointer": 12,
 }
+# Pages whose words may be changed.
+_CHANGEABLE = ("entry-msr-load", "linked-vmcs", "virtual-apic", "pdptes")
 _COUNTS = ("vm_exit_msr_store_count", "vm_exit_msr_load_count", "vm_entry_msr_load_count")
 
 _WAIT_FOR_SIPI = 3
@@ -65,7 +67,8 @@ def safe(target: Target, case: Case) -> bool:
     base = target.bases[case.base].values
     for name, low in (*_WRITTEN.items(), *_READ.items()):
         if name in changed and changed[name] != base[name]:
-            known = changed[name] in target.pages.values() or changed[name] == (1 << 64) - 1
+            regions = [*target.pages.values(), *(one.region for one in target.bases.values())]
+            known = changed[name] in regions or changed[name] == (1 << 64) - 1
             refused = changed[name] & ((1 << low) - 1) or changed[name] >> width
             if not refused and not (known and name == "vmcs_link_pointer"):
                 return False
@@ -99,15 +102,20 @@ def _loads_are_harmless(target: Target, case: Case) -> bool:
         if place is None:
             continue
         page, word = names[place[0]], place[1]
-        if page.startswith("exit-msr") or page not in (
-            "entry-msr-load",
-            "linked-vmcs",
-            "virtual-apic",
-        ):
+        if page not in _CHANGEABLE:
+            return False
+        if page == "pdptes" and not _pdpte_is_harmless(target, value):
             return False
         if page == "entry-msr-load" and word % 2 == 0 and value & 0xFFFFFFFF not in LOADABLE:
             return False
     return True
+
+
+def _pdpte_is_harmless(target: Target, value: int) -> bool:
+    """It is not present, or leads to the good directory: a walk from there writes nothing."""
+    good = target.memory[target.pages["pdptes"]]
+    pages = ((1 << (target.capabilities.physical_width or 52)) - 1) & ~0xFFF
+    return not value & 1 or not (value ^ good) & pages
 
 
 def _comes_back(v: State) -> bool:

@@ -137,8 +137,7 @@ def from_records(records: Sequence[Record], rules: tuple[Rule, ...]) -> Target:
             for record in records
             if record.kind == "base" and record["present"] is True
         ]
-        memory = _memory(about) | _pdptes(bases)
-        return Target(_capabilities(about), bases, _pages(about), memory, rules)
+        return Target(_capabilities(about), bases, _pages(about), _memory(about), rules)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise RunEnded(
             Verdict.FAILED, f"the image's records describe no processor: {error!r}."
@@ -179,14 +178,5 @@ def _memory(about: Record) -> dict[int, int]:
             for entry in range(0, _PAGE, 16):
                 memory[address + entry] = _number(about["msr_area_index"])
     memory[pages["linked-vmcs"]] = _number(about["linked_vmcs_word"])
+    memory[pages["pdptes"]] = _number(about["pdpte_word"])
     return memory
-
-
-def _pdptes(bases: Sequence[Base]) -> dict[int, int]:
-    """The page-directory pointers in memory, which without EPT count instead of the fields'."""
-    return {
-        base.values["guest_cr3"] + 8 * index: base.values.get(f"guest_pdpte{index}", 0)
-        for base in bases
-        if base.name == "pae"
-        for index in range(4)
-    }

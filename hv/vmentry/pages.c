@@ -2,9 +2,9 @@
 
 #include "core/format.h"
 #include "core/pages.h"
-#include "core/panic.h"
 #include "core/records.h"
 #include "cpu/msr.h"
+#include "vmentry/guest.h"
 #include "vmx/operation.h"
 
 /* SDM 3C 25.2: bit 31 of a region's first word marks a shadow VMCS. */
@@ -26,9 +26,10 @@ static const char *const names[POINTED_PAGES] = {
     [PAGE_VMWRITE_BITMAP] = "vmwrite-bitmap",
     [PAGE_VE_INFORMATION] = "ve-information",
     [PAGE_LINKED_VMCS] = "linked-vmcs",
+    [PAGE_PDPTES] = "pdptes",
 };
 
-static uint64_t (*pages)[WORDS_IN_PAGE];
+static uint64_t *pages[POINTED_PAGES];
 
 uint64_t *pointed_page(enum pointed_page page) {
     return pages[page];
@@ -43,9 +44,8 @@ static void fill_with_harmless_msr(uint64_t *area) {
 }
 
 void pointed_pages_start(void) {
-    pages = pages_allocate(POINTED_PAGES, 1);
-    if (!pages) {
-        panic("out of memory");
+    for (unsigned i = 0; i < POINTED_PAGES; i++) {
+        pages[i] = i == PAGE_PDPTES ? (uint64_t *)GUEST_PAE_PDPT : page_allocate();
     }
     fill_with_harmless_msr(pages[PAGE_EXIT_MSR_STORE]);
     fill_with_harmless_msr(pages[PAGE_EXIT_MSR_LOAD]);
@@ -70,5 +70,6 @@ void pointed_pages_record(void) {
     }
     record_close();
     record_hex("linked_vmcs_word", pages[PAGE_LINKED_VMCS][0]);
+    record_hex("pdpte_word", pages[PAGE_PDPTES][0]);
     record_hex("msr_area_index", (uint32_t)IA32_KERNEL_GS_BASE);
 }

@@ -23,6 +23,7 @@ enum pointed_page {
     PAGE_VMWRITE_BITMAP,
     PAGE_VE_INFORMATION,
     PAGE_LINKED_VMCS, /* begins with the right revision identifier and the shadow indicator */
+    PAGE_PDPTES,      /* of PAE paging; they count where there is no EPT (27.3.1.6) */
     POINTED_PAGES,
 };
 

@@ -30,7 +30,7 @@ from harness.vmentry.wire import MOST_WRITES, Case, Kind, Outcome, memory_encodi
 PAGES = (
     "io-bitmap-a", "io-bitmap-b", "msr-bitmaps", "exit-msr-store", "exit-msr-load",
     "entry-msr-load", "pml", "virtual-apic", "apic-access", "posted-interrupts", "eptp-list",
-    "vmread-bitmap", "vmwrite-bitmap", "ve-information", "linked-vmcs",
+    "vmread-bitmap", "vmwrite-bitmap", "ve-information", "linked-vmcs", "pdptes",
 )  # fmt: skip
 ENTERED = Outcome(Kind.ENTERED, 10)
 BAD_CONTROLS, BAD_GUEST = Outcome(Kind.FAILED_VALID, 7), Outcome(Kind.REFUSED, 33)
@@ -109,6 +109,7 @@ def test_no_mutation_is_unsafe_or_too_long_or_of_a_field_that_is_not_there(targe
         changing(guest_activity_state=1),  # these bases have no timer that would end it
         Case(0, ((memory_encoding(PAGES.index("exit-msr-load"), 0), 0xC0000080),)),
         Case(0, ((memory_encoding(PAGES.index("entry-msr-load"), 0), 0xC0000080),)),
+        Case(0, ((memory_encoding(PAGES.index("pdptes"), 0), 0x5001),)),
     ],
 )
 def test_what_the_image_would_not_survive_is_not_tried(target: Target, case: Case) -> None:
