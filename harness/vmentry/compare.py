@@ -37,7 +37,7 @@ class Comparer:
             rule: (row.id, number) for row in ours for rule, number in row.qualifies.items()
         }
         self._kills = {rule: row.id for row in ours for rule in row.kills}
-        self._adds = [(re.compile(row.adds), row.id) for row in ours if row.adds]
+        self._says = [(re.compile(row.says), row.id) for row in ours if row.says]
 
     def deadly(self, case: Case) -> str | None:
         """The row that says that the engine ends itself at such a case; None if none does."""
@@ -59,7 +59,7 @@ class Comparer:
         if outcome.kind is Kind.DIED and broken & self._kills.keys():
             killers = {self._kills[rule] for rule in broken if rule in self._kills}
             return Comparison(findings, True, tuple(sorted(killers)))
-        for pattern, row in self._adds:
+        for pattern, row in self._says:
             if pattern.search(outcome.words):
                 return Comparison(findings, True, (row,))
         for rows in self._row_sets(broken):

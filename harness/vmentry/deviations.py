@@ -33,7 +33,7 @@ class Deviation:
     omits: tuple[str, ...] = ()
     qualifies: Mapping[str, int] = field(default_factory=dict, hash=False)
     kills: tuple[str, ...] = ()
-    adds: str = ""
+    says: str = ""
     example: Mapping[str, str | int] = field(default_factory=dict, hash=False)
 
     def concerns(self, engine: str, cpu: str) -> bool:
@@ -54,7 +54,7 @@ def _row(row: Mapping[str, Any], shows: Mapping[str, Any]) -> Deviation:
     return Deviation(
         tuple(row["engines"]), row["whose"], row["section"], row["rule"], row["instead"],
         shows["id"], tuple(row.get("cpus", ())), tuple(shows.get("omits", ())),
-        shows.get("qualifies", {}), tuple(shows.get("kills", ())), shows.get("adds", ""),
+        shows.get("qualifies", {}), tuple(shows.get("kills", ())), shows.get("says", ""),
         shows.get("example", {}),
     )  # fmt: skip
 

@@ -194,7 +194,7 @@ def test_another_qualification_is_explained_by_its_row_alone(target: Target) -> 
 def test_what_an_engine_checks_beyond_the_manual_is_known_by_its_words(target: Target) -> None:
     said = replace(BAD_GUEST, words="VMENTER FAIL: too blue")
     assert compare(target, changing(guest_rflags=0x46), said) == (False, ())
-    known = row(adds="too blue$")
+    known = row(says="too blue$")
     assert compare(target, changing(guest_rflags=0x46), said, known) == (True, ("known",))
 
 
@@ -210,7 +210,7 @@ def test_the_table_names_rules_that_there_are_and_each_row_once() -> None:
     rows = deviations.table()
     for one in rows:
         assert {*one.omits, *one.qualifies, *one.kills} <= BY_ID.keys(), one.id
-        assert one.omits or one.qualifies or one.kills or one.adds, one.id
+        assert one.omits or one.qualifies or one.kills or one.says, one.id
     assert len({one.id for one in rows}) == len(rows)
 
 
