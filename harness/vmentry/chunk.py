@@ -172,6 +172,7 @@ class _Chunk:
     def finish(self, *, first: bool) -> None:
         """Minimize what disagreed; the first chunk tries one of each kind that was left out."""
         for mutation in self._deadly.values() if first else ():
+            self._counts["left_out"] -= 1
             self.take([mutation], self._tester.attempt([mutation.case]))
         for mutation, outcome in self._doubtful:
             self._count(mutation, *self._with_words(mutation.case, outcome))

@@ -91,7 +91,8 @@ def _place(request: Request) -> tuple[Path, Plan | None]:
 @contextlib.contextmanager
 def _progress(total: Total, *, quiet: bool) -> Iterator[Callable[[Total], None]]:
     """A line that moves on a terminal, and nothing elsewhere."""
-    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    dull = not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or os.environ.get("CI")
+    if quiet or dull:
         yield lambda _: None
         return
     from rich.console import Console
