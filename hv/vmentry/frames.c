@@ -82,7 +82,7 @@ static bool take_write(const struct frame *frame, unsigned *offset, struct write
     return true;
 }
 
-bool frame_case(const struct frame *frame, unsigned *offset, struct case_ *to) {
+bool frame_case(const struct frame *frame, unsigned *offset, struct entry_case *to) {
     uint64_t base, count;
     if (!take(frame, offset, 1, &base) || !take(frame, offset, 1, &count) || count > MOST_WRITES) {
         return false;

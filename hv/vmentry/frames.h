@@ -23,7 +23,7 @@ struct write {
     uint64_t value;
 };
 
-struct case_ {
+struct entry_case {
     uint8_t base, count;
     struct write writes[MOST_WRITES];
 };
@@ -37,4 +37,4 @@ struct frame {
 bool frame_receive(struct frame *frame);
 
 /* The case at *offset, which moves behind it. False if there is none that is well-formed. */
-bool frame_case(const struct frame *frame, unsigned *offset, struct case_ *to);
+bool frame_case(const struct frame *frame, unsigned *offset, struct entry_case *to);

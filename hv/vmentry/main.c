@@ -67,7 +67,7 @@ static bool change(const struct write *write) {
     return vmwrite(write->encoding, write->value) == VMX_SUCCEED;
 }
 
-static void undo(const struct base *base, const struct case_ *one, unsigned fields) {
+static void undo(const struct base *base, const struct entry_case *one, unsigned fields) {
     for (unsigned i = 0; i < fields; i++) {
         const uint64_t *value = field_value(&base->values, one->writes[i].encoding);
         if (value) {
@@ -80,7 +80,7 @@ static void undo(const struct base *base, const struct case_ *one, unsigned fiel
     }
 }
 
-static void try_case(const struct case_ *one) {
+static void try_case(const struct entry_case *one) {
     static const struct base *current;
     const struct base *base = one->base < BASES ? &bases[one->base] : 0;
     if (!base || !base->present) {
@@ -113,7 +113,7 @@ static void answer(const struct frame *frame, unsigned cases, bool well_formed) 
 }
 
 static void try_frame(const struct frame *frame) {
-    struct case_ one;
+    struct entry_case one;
     unsigned cases = 0;
     bool well_formed = true;
     outcomes_length = 0;

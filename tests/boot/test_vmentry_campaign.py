@@ -144,6 +144,15 @@ def test_a_case_at_which_the_engine_ends_is_told_and_the_others_are_tried(machin
     assert kinds == [Kind.REFUSED, Kind.DIED, Kind.ENTERED]
 
 
+def test_an_engine_that_ends_again_and_again_ends_the_campaign(
+    machine: Tester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tester, "MOST_STARTS", 4)
+    with pytest.raises(RunEnded, match="the machine was lost 4 times") as ended:
+        machine.attempt([Case(0, ((EVENT, 0x8000_0700),))] * 3)
+    assert ended.value.verdict is Verdict.ENGINE_DIED
+
+
 def test_a_chunk_whose_worker_was_killed_is_done_by_another() -> None:
     whole = plan()
     with Processes(whole, 2) as workers:

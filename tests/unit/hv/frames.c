@@ -25,7 +25,7 @@ int main(void) {
         printf("frame %u\n", frame.number);
         unsigned offset = 0;
         while (offset < frame.length) {
-            struct case_ one;
+            struct entry_case one;
             if (!frame_case(&frame, &offset, &one)) {
                 puts("malformed");
                 break;
