@@ -83,7 +83,8 @@ def safe(target: Target, case: Case) -> bool:
         return False
     if "host_rip" in changed and canonical(changed["host_rip"], linear):
         return False
-    return _loads_are_harmless(target, case) and _comes_back(v)
+    # A guest that would not come back may be tried if it will not even be entered.
+    return _loads_are_harmless(target, case) and (_comes_back(v) or bool(target.broken(case)))
 
 
 def _refused_area(v: State, width: int) -> bool:
