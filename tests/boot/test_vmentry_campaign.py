@@ -144,6 +144,16 @@ def test_a_case_at_which_the_engine_ends_is_told_and_the_others_are_tried(machin
     assert kinds == [Kind.REFUSED, Kind.DIED, Kind.ENTERED]
 
 
+def test_a_case_at_which_the_machine_hangs_is_told_and_others_can_be_tried(
+    machine: Tester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tester, "ANSWER_WITHIN", 1.0)
+        wait_for_sipi = Case(0, ((BY_NAME["guest_activity_state"].encoding, 3),))
+        assert [outcome.kind for outcome in machine.attempt([wait_for_sipi])] == [Kind.HUNG]
+    assert [outcome.kind for outcome in machine.attempt([Case(0)])] == [Kind.ENTERED]
+
+
 def test_an_engine_that_ends_again_and_again_ends_the_campaign(
     machine: Tester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
