@@ -341,6 +341,49 @@ def boot(
     return _as_json([outcome]) if as_json else outcome.exit_code
 
 
+@hv.group()
+def fuzz() -> None:
+    """Compare what processors do with what the manual says, at random."""
+
+
+@fuzz.command("vmentry")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="What the cases come from (1).")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Cases on each CPU (20000).")
+@click.option("--cpu", "cpus", multiple=True, metavar="MODEL", help="A CPU model; repeatable.")
+@click.option("--engine", type=click.Choice(("bochs", "qemu-kvm")), help="Run on this (bochs).")
+@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes (one a CPU).")
+@click.option(
+    "--dask",
+    is_flag=False,
+    flag_value="",
+    metavar="[ADDRESS]",
+    help="Spread over the Dask cluster of this scheduler, or a local one.",
+)
+@click.option("--resume", type=_PATH, metavar="DIR", help="Go on with a campaign that was stopped.")
+@_run_dir
+@_json
+def fuzz_vmentry(
+    seed: int | None,
+    count: int | None,
+    cpus: Sequence[str],
+    engine: str | None,
+    jobs: int | None,
+    dask: str | None,
+    resume: Path | None,
+    run_dir: Path | None,
+    as_json: bool,
+) -> int:
+    """Try mutated VMCSs, and compare each VM entry's verdict with the explainer's.
+
+    Every rule's edge comes first, then what the seed gives. A disagreement is made as small as it
+    gets and kept, unless the table of the engine's deviations explains it.
+    """
+    from harness.vmentry import fuzz as fuzzer
+
+    request = fuzzer.Request(seed, count, cpus, engine, jobs, dask, resume, run_dir, as_json)
+    return fuzzer.run(request)
+
+
 @hv.command()
 @_json
 def doctor(as_json: bool) -> int:
@@ -370,6 +413,23 @@ def report(directory: Path | None, output: Path | None) -> int:
     page.write(session.of_directory(place), target)
     _screen().line(f"report: {target}")
     return 0
+
+
+@hv.command()
+@click.argument("file", type=_PATH, required=False, metavar="[FILE]")
+@click.option("--cpu", metavar="MODEL", help="Take the capabilities of this processor.")
+@_json
+def explain(file: Path | None, cpu: str | None, as_json: bool) -> int:
+    """Say which rules a failed VM entry breaks, with the values.
+
+    FILE (or standard input, which is - too) is a run directory or its records.jsonl, KVM's or Xen's
+    VMCS dump in a kernel's log, Bochs' log, or name=value lines. A dump that does not tell its
+    processor's capabilities is judged by what every processor refuses, or by the MODEL's. The exit
+    code is 0 if a cause was found, 1 if none was, 2 if FILE can't be explained.
+    """
+    from harness.vmentry import command
+
+    return command.run(None if file == Path("-") else file, cpu, as_json=as_json)
 
 
 @hv.command()

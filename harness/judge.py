@@ -16,6 +16,13 @@ USAGE_REASONS = ("bad-option", "bad-module", "too-big")
 
 ENTRY_FAILURE = "VM-entry failure"
 
+_TOLD_ELSEWHERE = (
+    *("seq", "kind", "registers"),
+    *("msrs", "cpuid", "fields"),  # the explanation of a failed entry has what matters of them
+    *("code", "word", "stack", "frames"),  # the post-mortem has them
+)
+"""Members of a crash record for which one line is no place."""
+
 _FAILING_STATUS = {"guest-crashed": ("crash", "vm-refused"), "refused": ("refused",)}
 
 
@@ -114,13 +121,15 @@ def _crash(data: Mapping[str, Any]) -> RunEnded:
     return RunEnded(
         Verdict.VM_ENTRY_FAILED if entry else Verdict.FAILED,
         sentence,
-        evidence=_crash_lines(data),
+        evidence=(*(_why_not_entered(data) if entry else ()), *_crash_lines(data)),
         facts=dict(data),
     )
 
 
-_TOLD_ELSEWHERE = ("seq", "kind", "registers", "code", "word", "stack", "frames")
-"""Keys of a crash record for which one line is no place; the post-mortem has the last four."""
+def _why_not_entered(data: Mapping[str, Any]) -> tuple[str, ...]:
+    from harness.vmentry import explain
+
+    return tuple(explain.of_crash(data))
 
 
 def _crash_lines(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -296,6 +296,10 @@ class Machine:
         """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
         self._traffic.write(data)
 
+    def write_records(self, data: bytes) -> None:
+        """Send raw bytes to COM2, for an image that takes input there."""
+        self._traffic.write_records(data)
+
     def pump(self, deadline: float) -> bool:
         """Wait for events until ``deadline`` (monotonic seconds) and take in what came.
 

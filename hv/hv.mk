@@ -1,7 +1,7 @@
 # How the hypervisor and its guests are built. Included by the Makefile at the top.
 #
 #   hv                all images: build/vanderpool.elf, build/vanderpool-selftest.elf,
-#                     build/probe.elf, build/guests/*.bin
+#                     build/vanderpool-vmentry.elf, build/probe.elf, build/guests/*.bin
 #   hv-warnings       the same sources with every warning an error
 #   hv-format-check   clang-format over hv/ (CLANG_FORMAT names the program)
 
@@ -46,6 +46,8 @@ HV_CORE   := $(call hv_sources,boot core cpu)
 HV_IMAGE  := $(HV_CORE) hv/main.c hv/debug.c $(filter-out hv/vmx/offsets.c,$(call hv_sources,vmx vm dev))
 # The hypervisor with self-tests instead of its main: the product carries none of them.
 HV_SELFTEST := $(filter-out hv/main.c,$(HV_IMAGE)) $(call hv_sources,selftest)
+# The hypervisor's VMX under what `hv fuzz vmentry` sends, instead of its main.
+HV_VMENTRY := $(filter-out hv/main.c,$(HV_IMAGE)) $(call hv_sources,vmentry)
 HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c
 # A guest is one C file, linked with the runtime, or one assembly file alone. Those that start in real
 # mode are linked elsewhere.
@@ -54,10 +56,10 @@ HV_GUESTS := $(basename $(notdir $(filter-out $(HV_GUEST_RUNTIME),$(wildcard hv/
 HV_REAL_GUESTS := modes events-real
 
 HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c)
-HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
+HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
 
 .PHONY: hv hv-warnings hv-format-check hv-format
-hv: $(OUT)/vanderpool.elf $(OUT)/vanderpool-selftest.elf $(OUT)/probe.elf $(HV_GUESTS:%=$(OUT)/guests/%.bin) $(OUT)/compile_commands.json
+hv: $(OUT)/vanderpool.elf $(OUT)/vanderpool-selftest.elf $(OUT)/vanderpool-vmentry.elf $(OUT)/probe.elf $(HV_GUESTS:%=$(OUT)/guests/%.bin) $(OUT)/compile_commands.json
 
 $(OUT)/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
@@ -66,6 +68,10 @@ $(OUT)/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 $(OUT)/vanderpool-selftest.elf: $(call hv_objects,$(HV_SELFTEST)) hv/boot/image.ld hv/selftest/table.ld hv/hv.mk
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/selftest/table.ld -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
+
+$(OUT)/vanderpool-vmentry.elf: $(call hv_objects,$(HV_VMENTRY)) hv/boot/image.ld hv/hv.mk
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/boot/image.ld -o $@ $(filter %.o,$^)
 
 $(OUT)/probe.elf: $(call hv_objects,$(HV_PROBE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
@@ -119,7 +125,7 @@ $(OUT)/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
 hv-warnings: $(OUT)/hv/asm_offsets.h
-	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
+	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
 		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
 
 hv-format-check:

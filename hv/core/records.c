@@ -7,7 +7,7 @@
 #include "core/panic.h"
 #include "core/serial.h"
 
-enum { RECORD_SIZE = 8192, MAX_DEPTH = 4, CLOSERS = MAX_DEPTH + 3 /* }...}\n and the zero */ };
+enum { RECORD_SIZE = 16384, MAX_DEPTH = 4, CLOSERS = MAX_DEPTH + 3 /* }...}\n and the zero */ };
 
 static char record[RECORD_SIZE];
 static size_t length;

@@ -17,7 +17,7 @@ enum {
 enum { LCR_8N1 = 0x03, LCR_DLAB = 0x80 };
 enum { FCR_ENABLE_AND_CLEAR = 0x07 };
 enum { MCR_DTR_RTS = 0x03 };
-enum { LSR_HOLDING_EMPTY = 0x20, LSR_ALL_SENT = 0x40 };
+enum { LSR_DATA_READY = 0x01, LSR_HOLDING_EMPTY = 0x20, LSR_ALL_SENT = 0x40 };
 
 enum { FIFO_DEPTH = 16 };
 
@@ -61,6 +61,12 @@ void serial_write(enum serial_port port, const char *text, size_t length) {
         }
         outb(port + DATA, (uint8_t)text[i]);
     }
+}
+
+uint8_t serial_read(enum serial_port port) {
+    while (!(inb(port + LINE_STATUS) & LSR_DATA_READY)) {
+    }
+    return inb(port + DATA);
 }
 
 void serial_drain(enum serial_port port) {

@@ -13,7 +13,6 @@
 #define SECONDARY_VIRTUALIZE_X2APIC          (1u << 4)
 #define SECONDARY_APIC_REGISTERS             (1u << 8)
 #define SECONDARY_VIRTUAL_INTERRUPT_DELIVERY (1u << 9)
-#define SECONDARY_ENABLE_VM_FUNCTIONS        (1u << 13)
 #define SECONDARY_VMCS_SHADOWING             (1u << 14)
 #define SECONDARY_ENABLE_PML                 (1u << 17)
 #define SECONDARY_TSC_SCALING                (1u << 25)

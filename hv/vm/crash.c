@@ -71,6 +71,9 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
     record_hex("rip", rip);
     record_registers(vcpu);
     crash_record_memory(vcpu);
+    if (exit->kind == VM_EXIT_ENTRY_FAILED && virt->record_entry) {
+        virt->record_entry(vcpu);
+    }
     record_end();
     vm->end = VM_ENDED_CRASH;
     return VM_LEAVE;

@@ -49,6 +49,9 @@ struct virt {
     void (*skip_instruction)(struct vcpu *vcpu);
     void (*skip_bytes)(struct vcpu *vcpu, unsigned length);
     void (*read_details)(struct vcpu *vcpu, struct vm_exit_details *details);
+
+    /* Adds to the record being built all that decides whether the processor enters this guest. */
+    void (*record_entry)(struct vcpu *vcpu);
 };
 
 /* The one that this processor has; set by main before any VM exists. */

@@ -13,6 +13,7 @@
 #define PRIMARY_HLT_EXITING                 (1u << 7)
 #define PRIMARY_MWAIT_EXITING               (1u << 10)
 #define PRIMARY_RDPMC_EXITING               (1u << 11)
+#define PRIMARY_ACTIVATE_TERTIARY_CONTROLS  (1u << 17)
 #define PRIMARY_CR8_LOAD_EXITING            (1u << 19)
 #define PRIMARY_CR8_STORE_EXITING           (1u << 20)
 #define PRIMARY_NMI_WINDOW_EXITING          (1u << 22)
@@ -22,20 +23,22 @@
 #define PRIMARY_ACTIVATE_SECONDARY_CONTROLS (1u << 31)
 
 /* 25.6.2 secondary processor-based */
-#define SECONDARY_ENABLE_EPT         (1u << 1)
-#define SECONDARY_ENABLE_RDTSCP      (1u << 3)
-#define SECONDARY_ENABLE_VPID        (1u << 5)
-#define SECONDARY_WBINVD_EXITING     (1u << 6)
-#define SECONDARY_UNRESTRICTED_GUEST (1u << 7)
+#define SECONDARY_ENABLE_EPT          (1u << 1)
+#define SECONDARY_ENABLE_RDTSCP       (1u << 3)
+#define SECONDARY_ENABLE_VPID         (1u << 5)
+#define SECONDARY_WBINVD_EXITING      (1u << 6)
+#define SECONDARY_UNRESTRICTED_GUEST  (1u << 7)
+#define SECONDARY_ENABLE_VM_FUNCTIONS (1u << 13)
 
 /* 25.7.1 VM-exit */
-#define EXIT_SAVE_DEBUG_CONTROLS     (1u << 2)
-#define EXIT_HOST_ADDRESS_SPACE_SIZE (1u << 9)
-#define EXIT_ACKNOWLEDGE_INTERRUPT   (1u << 15)
-#define EXIT_SAVE_IA32_PAT           (1u << 18)
-#define EXIT_LOAD_IA32_PAT           (1u << 19)
-#define EXIT_SAVE_IA32_EFER          (1u << 20)
-#define EXIT_LOAD_IA32_EFER          (1u << 21)
+#define EXIT_SAVE_DEBUG_CONTROLS         (1u << 2)
+#define EXIT_HOST_ADDRESS_SPACE_SIZE     (1u << 9)
+#define EXIT_ACKNOWLEDGE_INTERRUPT       (1u << 15)
+#define EXIT_SAVE_IA32_PAT               (1u << 18)
+#define EXIT_LOAD_IA32_PAT               (1u << 19)
+#define EXIT_SAVE_IA32_EFER              (1u << 20)
+#define EXIT_LOAD_IA32_EFER              (1u << 21)
+#define EXIT_ACTIVATE_SECONDARY_CONTROLS (1u << 31)
 
 /* 25.8.1 VM-entry */
 #define ENTRY_LOAD_DEBUG_CONTROLS (1u << 2)

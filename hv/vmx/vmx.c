@@ -7,6 +7,7 @@
 #include "vm/scheduler.h"
 #include "vm/vm.h"
 #include "vmx/controls.h"
+#include "vmx/dump.h"
 #include "vmx/ept.h"
 #include "vmx/operation.h"
 #include "vmx/reasons.h"
@@ -159,6 +160,12 @@ static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
     details->qualification = vmcs_read(EXIT_QUALIFICATION);
 }
 
+static void record_entry(struct vcpu *vcpu) {
+    record_hex("region", (uint64_t)vmx_vcpu(vcpu)->vmcs);
+    vmx_processor_record();
+    vmx_fields_record();
+}
+
 /* The entries from the root on, down to the one that maps the address or stops there. */
 static void map_record(const struct guest_map *map, uint64_t guest) {
     struct ept_walk walk = ept_walk(&map->ept, guest);
@@ -193,4 +200,5 @@ const struct virt vmx = {
     .skip_instruction = skip_instruction,
     .skip_bytes = skip_bytes,
     .read_details = read_details,
+    .record_entry = record_entry,
 };
