@@ -7,11 +7,25 @@
 enum {
     QEMU_DEBUG_EXIT = 0xf4,  /* -device isa-debug-exit: QEMU ends with (code << 1) | 1 */
     BOCHS_SHUTDOWN = 0x8900, /* the word "Shutdown" ends Bochs */
+    PVPANIC = 0x505,         /* -device pvpanic (QEMU, docs/specs/pvpanic): events, bit by bit */
 };
+enum { PVPANIC_PANICKED = 1, PVPANIC_EVENTS = 0xff };
+
+/* Where a debugger may be at hand it is told before the power goes: QEMU then keeps the machine as it
+ * is. The port reads as the events that the device takes; as all ones where there is none. */
+static void tell_of_panic(void) {
+    uint8_t events = inb(PVPANIC);
+    if (events != PVPANIC_EVENTS && events & PVPANIC_PANICKED) {
+        outb(PVPANIC, PVPANIC_PANICKED);
+    }
+}
 
 noreturn void power_off(enum power_code code) {
     serial_drain(SERIAL_COM1);
     serial_drain(SERIAL_COM2);
+    if (code == POWER_PANIC) {
+        tell_of_panic();
+    }
     outb(QEMU_DEBUG_EXIT, (uint8_t)code);
     for (const char *word = "Shutdown"; *word; word++) {
         outb(BOCHS_SHUTDOWN, (uint8_t)*word);
