@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "core/commands.h"
 #include "core/time.h"
 #include "cpu/port.h"
 
@@ -71,11 +72,13 @@ bool scheduler_timer(struct vcpu *vcpu) {
         raise_timer(vcpu);
     }
     if (vcpu->state == VCPU_HALTED) {
+        commands_poll();
         return true; /* the wait of vcpu_wait is over; what runs now is for scheduler_run to decide */
     }
     if (now < vcpu->slice_end) {
         return false;
     }
+    commands_poll();
     learn_delay(now - vcpu->slice_end);
     for (unsigned i = 0; i < machine_count; i++) {
         if (machines[i].vcpu != vcpu && wants_processor(&machines[i], now)) {
