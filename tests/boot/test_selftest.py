@@ -1,6 +1,7 @@
 """Each self-test of the hypervisor is a test of its own; all of a CPU model run in one boot.
 
-The parameters come from the image's symbols, so they are listed without a boot.
+The parameters come from the image's symbols, so they are listed without a boot. What an engine does
+otherwise than the manual says stands in harness/deviations.toml.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness import image, project, selftests
+from harness import deviations, image, project, selftests
 from harness.pytest_plugin import BootMachine
 from harness.records import Record
 from harness.selftests import Result, Status
@@ -32,27 +33,6 @@ MODELS = (
     "tigerlake",
     "corei5_lynnfield_750",
 )
-
-# What an engine does otherwise than the manual says, on all of its CPU models or on one ("engine
-# model"). One that passes here all the same fails.
-DEVIATIONS = {
-    "bochs": {
-        "entry_to_smm_from_outside": "Bochs 2.7 reports reason 33 instead of error 7",
-        "shadow_vmcs_can_not_be_entered": "Bochs 2.7 fails with error 7 instead of VMfailInvalid",
-        "guest_nmi_under_sti": "Bochs 2.7 leaves the exit qualification 0",
-        "bad_guest_debug_control": "Bochs 2.7 does not check IA32_DEBUGCTL",
-        "bad_guest_rip": "Bochs 2.7 does not check that RIP is canonical",
-        "bad_guest_halted_with_exception": "Bochs 2.7 does not look at events for HLT",
-        "invalidation_types_are_whole_registers": "Bochs 2.7 looks at 32 bits of the type",
-        "vmcall_in_root_operation": "Bochs 2.7 takes it for one to an SMM monitor: error 19",
-        "external_interrupts_exit_with_interrupts_off": "Bochs 2.7 looks at the guest's RFLAGS.IF",
-        "nmi_blocking_stays_with_its_guest": "Bochs 2.7 carries it over to the next guest",
-        "bad_guest_pending_debug": "Bochs 2.7 lets pending debug exceptions be anything",
-    },
-    "bochs tigerlake": {
-        "interrupt_with_error_code": "Bochs 2.7 accepts it, as if CET allowed any error code",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -98,8 +78,7 @@ def run(boot_machine: BootMachine, cpu: str | None) -> Run:
 def test_selftest(boot_machine: BootMachine, name: str, cpu: str | None) -> None:
     done = run(boot_machine, cpu)
     result = done.results[name]
-    deviations = DEVIATIONS.get(done.engine, {}) | DEVIATIONS.get(f"{done.engine} {cpu}", {})
-    deviation = deviations.get(name)
+    deviation = deviations.table().of_selftest(name, done.engine, cpu)
     if deviation and result.status is Status.FAILED and "machine ended" not in result.message:
         pytest.xfail(f"{deviation}: {result.message}")
     if result.status is Status.SKIPPED:
