@@ -29,6 +29,9 @@ struct virt {
     bool (*map_add)(struct guest_map *map, uint64_t guest, uint64_t host, uint64_t bytes);
     void (*map_destroy)(struct guest_map *map);
 
+    /* Adds to the record being built where the map's tables start, for those who read them. */
+    void (*map_record_root)(const struct guest_map *map);
+
     /* Adds to the record being built how this guest-physical address is translated. */
     void (*map_record)(const struct guest_map *map, uint64_t guest);
 

@@ -159,6 +159,12 @@ static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
     details->qualification = vmcs_read(EXIT_QUALIFICATION);
 }
 
+static void map_record_root(const struct guest_map *map) {
+    record_open("ept");
+    record_hex("root", (uint64_t)map->ept.root);
+    record_close();
+}
+
 /* The entries from the root on, down to the one that maps the address or stops there. */
 static void map_record(const struct guest_map *map, uint64_t guest) {
     struct ept_walk walk = ept_walk(&map->ept, guest);
@@ -183,6 +189,7 @@ const struct virt vmx = {
     .map_create = ept_create,
     .map_add = ept_add,
     .map_destroy = ept_destroy,
+    .map_record_root = map_record_root,
     .map_record = map_record,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
