@@ -1,6 +1,5 @@
 #include "core/commands.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -8,30 +7,54 @@
 #include "core/records.h"
 #include "core/serial.h"
 #include "core/string.h"
+#include "core/words.h"
 
-static const struct {
-    const char *word;
-    void (*run)(void);
-} commands[] = {
-    {"pci", pci_record}, /* the record `pci`: which functions are on the PCI buses now */
-};
-
-enum { LONGEST = 32 };
+enum { LONGEST = 128 };
 
 static char line[LONGEST + 1];
 static size_t length; /* of the line so far; more than LONGEST: the rest was dropped */
 
-static void carry_out(void) {
-    line[length < LONGEST ? length : LONGEST] = 0;
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (length <= LONGEST && text_equal(line, commands[i].word)) {
-            commands[i].run();
-            return;
+static const struct command *added;
+static unsigned added_count;
+
+void commands_add(const struct command *table, unsigned count) {
+    added = table;
+    added_count = count;
+}
+
+static bool list_pci(const char *arguments) {
+    (void)arguments;
+    pci_record();
+    return true;
+}
+
+static const struct command own[] = {
+    {"pci", list_pci},
+};
+
+static bool run_from(const struct command *table, size_t count, const char *word,
+                     const char *arguments) {
+    for (size_t i = 0; i < count; i++) {
+        if (text_equal(word, table[i].word)) {
+            return table[i].run(arguments);
         }
     }
-    record_begin("unknown-command");
-    record_text("text", line);
-    record_end();
+    return false;
+}
+
+static void carry_out(void) {
+    const char *arguments = line;
+    struct word word;
+    bool whole = length <= LONGEST;
+    line[whole ? length : LONGEST] = '\0';
+    bool done = whole && word_next(&arguments, &word) == WORD_OK &&
+                (run_from(own, sizeof own / sizeof own[0], word.key, arguments) ||
+                 run_from(added, added_count, word.key, arguments));
+    if (!done) {
+        record_begin("unknown-command");
+        record_text("text", line);
+        record_end();
+    }
 }
 
 void commands_poll(void) {

@@ -5,6 +5,7 @@
 #include "core/commands.h"
 #include "core/time.h"
 #include "cpu/port.h"
+#include "vm/vm_commands.h"
 
 static struct vm *machines;
 static unsigned machine_count;
@@ -159,6 +160,7 @@ static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
 void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm)) {
     machines = vms;
     machine_count = count;
+    vm_offer_commands(vms, count);
     slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
     unsigned last = count ? count - 1 : 0;
     for (;;) {
