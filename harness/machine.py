@@ -283,6 +283,13 @@ class Machine:
         """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
         self._traffic.write(data)
 
+    def command(self, words: str) -> None:
+        """Ask the hypervisor for something, on COM2; `hv/core/commands.h` lists what it knows.
+
+        It answers by a record, at the next end of a guest's slice.
+        """
+        self._traffic.write_records(words.encode() + b"\n")
+
     def pump(self, deadline: float) -> bool:
         """Wait for events until ``deadline`` (monotonic seconds) and take in what came.
 

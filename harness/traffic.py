@@ -66,7 +66,7 @@ class Traffic:
         self.end: End | None = None
         self.closed = False
         self._running = running
-        self._input = bytearray()
+        self._input = {running.console: bytearray(), running.records: bytearray()}
         self._takers = {running.console: on_console, running.records: on_records}
         self._logs = {
             running.console: _Log(directory / "console.log"),
@@ -95,7 +95,7 @@ class Traffic:
         for key, mask in ready:
             if isinstance(key.fileobj, socket.socket):
                 if mask & selectors.EVENT_WRITE:
-                    self._flush()
+                    self._flush(key.fileobj)
                 if mask & selectors.EVENT_READ:
                     self._receive(key.fileobj)
             elif key.data == "engine":
@@ -112,11 +112,19 @@ class Traffic:
 
     def write(self, data: bytes) -> None:
         """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
-        if len(self._input) + len(data) > LONGEST_INPUT:
+        self._write(self._running.console, data)
+
+    def write_records(self, data: bytes) -> None:
+        """Likewise, to COM2."""
+        self._write(self._running.records, data)
+
+    def _write(self, sock: socket.socket, data: bytes) -> None:
+        waiting = self._input[sock]
+        if len(waiting) + len(data) > LONGEST_INPUT:
             raise bad_usage(f"more than {LONGEST_INPUT} bytes wait for the machine to read them.")
-        if self.end is None and self._running.console in self._open:
-            self._input += data
-            self._flush()
+        if self.end is None and sock in self._open:
+            waiting += data
+            self._flush(sock)
 
     def close(self) -> None:
         """Take in the last output, end the machine, release everything. Idempotent."""
@@ -150,19 +158,19 @@ class Traffic:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(self._process_end)
 
-    def _flush(self) -> None:
-        sock = self._running.console
+    def _flush(self, sock: socket.socket) -> None:
+        waiting = self._input[sock]
         if sock not in self._open:
-            self._input.clear()
+            waiting.clear()
             return
         try:
-            while self._input:
-                del self._input[: sock.send(self._input[:_CHUNK])]
+            while waiting:
+                del waiting[: sock.send(waiting[:_CHUNK])]
         except BlockingIOError:
             pass
         except OSError:
-            self._input.clear()
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._input else 0)
+            waiting.clear()
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if waiting else 0)
         self._selector.modify(sock, wanted)
 
     def _receive(self, sock: socket.socket) -> bool:
