@@ -1,7 +1,11 @@
 #include "core/power.h"
 
+#include <stdbool.h>
+
+#include "core/commands.h"
 #include "core/records.h"
 #include "core/serial.h"
+#include "core/time.h"
 #include "cpu/port.h"
 
 enum {
@@ -35,10 +39,32 @@ noreturn void power_off(enum power_code code) {
     }
 }
 
+static bool waits;
+
+void power_wait_at_end(void) {
+    waits = true;
+}
+
+void power_release(void) {
+    waits = false;
+}
+
+static void wait_to_be_released(void) {
+    enum { PATIENCE_SECONDS = 60 }; /* at Bochs's pace four of the host's */
+    uint64_t end = time_microseconds() + PATIENCE_SECONDS * 1000000ull;
+    while (waits && time_microseconds() < end) {
+        commands_poll();
+    }
+}
+
 noreturn void power_off_with_record(const char *status, enum power_code code) {
     record_begin("done");
     record_text("status", status);
     record_number("code", code);
+    if (waits) {
+        record_flag("waits", true);
+    }
     record_end();
+    wait_to_be_released();
     power_off(code);
 }

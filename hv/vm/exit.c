@@ -3,6 +3,7 @@
 #include "cpu/port.h"
 #include "vm/handlers.h"
 #include "vm/scheduler.h"
+#include "vm/trace.h"
 
 static enum vm_action handle_hlt(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
@@ -124,7 +125,7 @@ const char *vm_exit_kind_name(enum vm_exit_kind kind) {
     return kinds[kind].name;
 }
 
-enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit) {
+static inline enum vm_action handle(struct vcpu *vcpu, const struct vm_exit *exit) {
     vcpu->vm->exits[exit->kind]++;
     enum vm_action action = kinds[exit->kind].handle(vcpu, exit);
     if (vcpu->events.triple_fault) {
@@ -136,4 +137,21 @@ enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit) {
         return handle_timer(vcpu, exit);
     }
     return action;
+}
+
+static enum vm_action handle_plainly(struct vcpu *vcpu, const struct vm_exit *exit) {
+    return handle(vcpu, exit);
+}
+
+static enum vm_action handle_traced(struct vcpu *vcpu, const struct vm_exit *exit) {
+    trace_begin(vcpu, exit);
+    enum vm_action action = handle(vcpu, exit);
+    trace_end();
+    return action;
+}
+
+enum vm_action (*vm_handle_exit)(struct vcpu *vcpu, const struct vm_exit *exit) = handle_plainly;
+
+void vm_trace_exits(void) {
+    vm_handle_exit = handle_traced;
 }
