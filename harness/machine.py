@@ -297,6 +297,14 @@ class Machine:
         """
         return self._traffic.pump(min(deadline, self._deadline))
 
+    def drain(self) -> None:
+        """Take in what has come, without waiting: of a paused machine, all that it has written."""
+        self._traffic.drain()
+
+    def replay(self, console: bytes, records: bytes) -> None:
+        """Take in what a machine had written that this one goes on from."""
+        self._traffic.replay(console, records)
+
     def _take_console(self, data: bytes) -> None:
         self._lines.feed(data)
         self.console.feed(data)
@@ -330,8 +338,17 @@ class Machine:
         self.running.resume()
 
     def reset(self) -> None:
-        """Press the reset button."""
+        """Press the reset button: the machine boots again, even one that has shut down.
+
+        What is expected from now on is of the new boot; `records` keeps those of all boots.
+        """
         self.running.reset()
+        self._traffic.restart()
+        self._lines.feed(b"\n")  # ends a line that was cut off
+        self.console.forget()
+        self._records.restart()
+        self._order.restart(len(self.records))
+        self.running.resume()
 
     def nmi(self) -> None:
         """Send a non-maskable interrupt to CPU 0."""

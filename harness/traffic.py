@@ -126,6 +126,18 @@ class Traffic:
             waiting += data
             self._flush(sock)
 
+    def replay(self, console: bytes, records: bytes) -> None:
+        """Take in what a machine had written that this one goes on from."""
+        for sock, data in ((self._running.console, console), (self._running.records, records)):
+            self._logs[sock].write(data)
+            self._takers[sock](data)
+
+    def restart(self) -> None:
+        """A new boot begins: it has not ended, and input that the old one did not read is void."""
+        self.end = None
+        for waiting in self._input.values():
+            waiting.clear()
+
     def close(self) -> None:
         """Take in the last output, end the machine, release everything. Idempotent."""
         if self.closed:
