@@ -42,10 +42,16 @@ def report(engine: Engine, cpu: str | None = None) -> dict[str, Any]:
 
 
 def features(engine: Engine, cpu: str | None = None) -> frozenset[str]:
-    """The features that ``cpu`` has on ``engine``: "vmx", "ept", "svm", ... Raises as `report`."""
+    """The features that ``cpu`` has on ``engine``: "vmx", "ept", "svm", ... Raises as `report`.
+
+    Among them is "virtualization" where the hypervisor can run guests, whoever made the CPU.
+    """
     known = report(engine, cpu)
     kind = known.get("virtualization")  # "vmx", "svm" or null
-    return frozenset(str(word) for word in (*known["features"], *([kind] if kind else [])))
+    words = {str(word) for word in (*known["features"], *([kind] if kind else []))}
+    if words >= {"vmx", "ept"} or words >= {"svm", "npt"}:
+        words.add("virtualization")
+    return frozenset(words)
 
 
 def _key(engine: Engine, cpu: str | None, image: Path) -> str:

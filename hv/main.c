@@ -14,8 +14,6 @@
 #include "vm/trace.h"
 #include "vm/vm.h"
 
-const struct virt *virt = &vmx;
-
 static struct vm_options vm_options[MAX_MODULES];
 static struct vm vms[MAX_MODULES];
 static unsigned troubled; /* guests that could not start, or had to be stopped */
@@ -74,10 +72,15 @@ noreturn void image_main(void) {
     const char *below = identify_hypervisor_below();
     print("hv", "Vanderpool on %s%s%s, %lu MiB", identify_brand(), below ? " under " : "",
           below ? below : "", boot_info.memory_bytes >> 20);
+    virt_choose();
     vm_record_boot();
     parse_command_line(boot_arguments(boot_info.command_line));
     parse_modules();
     debug_run();
+    if (!virt) {
+        refuse("no-vmx", "this CPU has neither VT-x (CPUID.01H:ECX.VMX[bit 5] is 0) nor AMD-V "
+                         "(CPUID.80000001H:ECX.SVM[bit 2] is 0)");
+    }
     virt->start();
 
     for (unsigned i = 0; i < boot_info.module_count; i++) {

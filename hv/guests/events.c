@@ -34,8 +34,7 @@ extern const char raised_on[], raised_off[], after_sti[], after_sti_nop[], after
 
 static void interrupts(void) {
     count = 0;
-    asm volatile("sti; nop\n"
-                 "vmcall\n" MARK(raised_on) "cli"
+    asm volatile("sti; nop\n" HYPERCALL_INSTRUCTION MARK(raised_on) "cli"
                  :
                  : "a"(HYPERCALL_INTERRUPT), "D"(LOW_VECTOR)
                  : "memory");
@@ -131,7 +130,7 @@ extern const char after_nmi[], after_nmi_and_interrupt[];
 static void nmis(void) {
     count = 0;
     interrupts_handle(VECTOR_NMI, on_nmi);
-    asm volatile("vmcall\n" MARK(after_nmi) "nop" : : "a"(HYPERCALL_NMI) : "memory");
+    asm volatile(HYPERCALL_INSTRUCTION MARK(after_nmi) "nop" : : "a"(HYPERCALL_NMI) : "memory");
     check("an NMI arrives although RFLAGS.IF is 0",
           count == 1 && arrived(0, VECTOR_NMI, after_nmi));
 
@@ -154,7 +153,7 @@ static void nmis(void) {
     nmis_left = 1; /* the first NMI raises the second: its window is asked for with interrupts on */
     interrupts_handle(VECTOR_NMI, on_nmi);
     hypercall(HYPERCALL_INTERRUPT, LOW_VECTOR, 0);
-    asm volatile("vmcall\n" MARK(after_nmi_and_interrupt) "sti; nop; nop; cli"
+    asm volatile(HYPERCALL_INSTRUCTION MARK(after_nmi_and_interrupt) "sti; nop; nop; cli"
                  :
                  : "a"(HYPERCALL_NMI)
                  : "memory");

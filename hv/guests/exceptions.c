@@ -243,7 +243,8 @@ INSTRUCTION(user_invlpg, "invlpg (%rsp)");
 INSTRUCTION(user_in, "in $0x80, %al");
 INSTRUCTION(user_sti, "sti");
 INSTRUCTION(user_misaligned, "mov 1(%rsp), %eax");
-INSTRUCTION(user_hypercall, "mov $2, %eax; vmcall; cmp $-3, %rax; jne 1f; ud2; 1: hlt");
+INSTRUCTION(user_hypercall,
+            "mov $2, %eax\n" HYPERCALL_INSTRUCTION "cmp $-3, %rax; jne 1f; ud2; 1: hlt");
 INSTRUCTION(user_cpuid, "xor %eax, %eax; cpuid; ud2");
 
 static void user_mode(void) {

@@ -9,6 +9,8 @@
  *     r    PAE paging with reserved bits in one of them: #GP, and nobody to handle it
  *     v    virtual-8086 mode, from which the hypervisor is called
  */
+#include "guests/hypercall.h"
+
 	.code32
 	.text
 	.globl guest_start
@@ -50,6 +52,7 @@ tss_next:
 	.fill 26, 4, 0
 
 start:
+	choose_hypercall
 	lgdt gdtr
 	lidt idtr
 	mov $tss_now, %eax
@@ -156,10 +159,10 @@ returned:
 	sete %al
 	movzbl %al, %edi
 	mov $2, %eax			/* REPORT */
-	vmcall
+	hypercall
 	mov $1, %eax
 	xor %edi, %edi
-	vmcall
+	hypercall
 	ud2
 
 	.section .note.GNU-stack, "", @progbits

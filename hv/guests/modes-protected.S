@@ -4,6 +4,7 @@
  * count from the next load of CR3 on, not before. Each check reports its number.
  */
 #include "cpu/control.h"
+#include "guests/hypercall.h"
 
 	.set HYPERCALL_EXIT, 1		/* guests/abi.h */
 	.set HYPERCALL_REPORT, 2
@@ -32,7 +33,7 @@
 	mov $1, %edi
 1:	mov $\number, %esi
 	mov $HYPERCALL_REPORT, %eax
-	vmcall
+	hypercall
 .endm
 
 /* Passed if the instruction is #GP(0), and left where it was. */
@@ -54,6 +55,7 @@
 	.globl guest_start
 guest_start:
 	pushf				/* as vm/loader.h promises: flat, no paging, interrupts off */
+	choose_hypercall
 	pop %eax
 	cmp $2, %eax
 	report 1
@@ -230,7 +232,7 @@ guest_start:
 
 	mov $HYPERCALL_EXIT, %eax
 	xor %edi, %edi
-	vmcall
+	hypercall
 
 /* Vector ECX goes to EAX. */
 set_gate:
@@ -257,10 +259,10 @@ unexpected:
 	mov $HYPERCALL_REPORT, %eax
 	xor %edi, %edi
 	mov $0xbad, %esi
-	vmcall
+	hypercall
 	mov $HYPERCALL_EXIT, %eax
 	mov $1, %edi
-	vmcall
+	hypercall
 
 write_tables:
 	movl $0x11111111, 0x201000	/* guest-physical 2 MiB and 0 show which is which */

@@ -19,7 +19,6 @@
 #include "vmx/instructions.h"
 #include "vmx/operation.h"
 
-const struct virt *virt = &vmx;
 
 extern const struct selftest selftests_start[], selftests_end[]; /* table.ld */
 
@@ -115,9 +114,6 @@ bool feature_control_was_unlocked;
 enum outcome vmxon_while_unlocked;
 
 static void try_vmxon_while_unlocked(void) {
-    if (!vmx_present()) {
-        return; /* vmx_start refuses */
-    }
     feature_control_was_unlocked = !(rdmsr(IA32_FEATURE_CONTROL) & FEATURE_CONTROL_LOCK);
     if (feature_control_was_unlocked) {
         uint32_t *region = page_allocate();
@@ -172,8 +168,12 @@ static void parse_command_line(const char *text, char *only) {
 noreturn void image_main(void) {
     static char only[WORD_SIZE];
     attempts_start();
+    virt_choose();
     vm_record_boot();
     parse_command_line(boot_arguments(boot_info.command_line), only);
+    if (virt != &vmx) {
+        refuse("no-vmx", "these are self-tests of VT-x, which this CPU has not");
+    }
     try_vmxon_while_unlocked();
 
     unsigned count = 0, failed = 0;

@@ -181,6 +181,7 @@ static void map_record(const struct guest_map *map, uint64_t guest) {
 
 const struct virt vmx = {
     .name = "vmx",
+    .hypercall = VIRT_VMCALL,
     .present = vmx_present,
     .record = record,
     .start = vmx_start,
