@@ -34,6 +34,9 @@ class Machine:
     Every wait drains console, records and the engine's own channel, and raises RunEnded as soon as
     a verdict is known. Not thread-safe. Logs in ``directory``: console.log, records.jsonl, and the
     engine's.
+
+    ``before_end`` is called when the hypervisor is done and waits for it, as it does where it was
+    booted with trace=: then its memory can be read on every engine.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Machine:
         self._expect_build = expect_build
         self._records = Records()
         self._order = RecordOrder()
+        self._waits = False  # for `_release`
+        self.before_end: Callable[[], object] | None = None
         self._allowed: list[str] = []
         self._hits: list[tuple[str, str]] = []  # (forbidden name, line) that no wait has raised yet
         self._broken: RunEnded | None = None  # found out of turn; the next wait raises it
@@ -295,7 +300,19 @@ class Machine:
 
         False if the deadline passed first, or nothing can come any more.
         """
-        return self._traffic.pump(min(deadline, self._deadline))
+        came = self._traffic.pump(min(deadline, self._deadline))
+        if self._waits:
+            self._waits = False
+            self._release()
+        return came
+
+    def _release(self) -> None:
+        """The machine has done its work, and waits so that its memory can be read: let it end."""
+        try:
+            if self.before_end is not None and self.end is None:
+                self.before_end()
+        finally:
+            self.command("power-off")
 
     def drain(self) -> None:
         """Take in what has come, without waiting: of a paused machine, all that it has written."""
@@ -315,6 +332,8 @@ class Machine:
         for record in self._records.feed(data):
             if record.seq == 0 and self._expect_build and record.get("build") != self._expect_build:
                 self._broken = self._broken or explain.stale(self, record, self._expect_build)
+            # Not at once: this is called while output is taken in, and the engine may be busy.
+            self._waits = self._waits or (record.kind == "done" and record.get("waits") is True)
             if record.kind == "panic" and len(self._hits) < MOST_HITS:
                 self._hits.append(("panic", str(record.get("message", ""))))
             if self._on_record is not None:
