@@ -18,6 +18,7 @@ void svm_run(struct svm_vcpu *vcpu) {
         struct vm_exit exit;
         const struct exit_code *row = exit_code(control->exitcode);
         exit.kind = row->kind;
+        exit.rip = vcpu->vmcb->state.rip;
         if (exit.kind != VM_EXIT_ENTRY_FAILED) {
             svm_keep_undelivered_events(vcpu);
             if (vcpu->stepping && svm_step_done(vcpu)) {
