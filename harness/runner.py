@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import image, project, rundir
-from harness.engines.base import Boot, EndKind, Module
+from harness.engines.base import Boot, EndKind, Module, Unsupported
 from harness.judge import Judge
 from harness.scenario import Expectation, Scenario
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from harness.choose import Choice
     from harness.machine import Machine
     from harness.records import Record
+    from harness.trace import Trace
 
 AS_LONG_AS_IT_LIVES = 1e6
 """Seconds: each wait may use all of the time that the machine has, which its own limit ends."""
 
 ENDING_SECONDS = 2.0
 """How long a machine may take to end by itself once a guest's crash has decided the run."""
+
+TRACED_EXITS = 1 << 16
+"""How many of the last exits a traced run keeps, unless its command line has trace= itself."""
 
 LINE_SECONDS = 0.3
 """How long a line that has what was waited for may take to come to its end."""
@@ -81,6 +85,7 @@ class Job:
     scenario: Scenario | None = None  # None: a kernel that is not ours, whose records say nothing
     expectations: tuple[Expectation, ...] = ()
     to_the_end: bool = True  # whether the machine must power off by itself
+    trace: bool = False  # whether to read the exit trace out of the machine
 
 
 @dataclass
@@ -99,6 +104,7 @@ class Outcome:
     seconds: float = 0.0
     directory: Path | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
+    trace: Trace | None = None  # where one was asked for, and could be read
 
     @property
     def as_expected(self) -> bool:
@@ -131,6 +137,7 @@ class Outcome:
             "cpu": self.cpu,
             "passed_over": [{"engine": name, "why": why} for name, why in self.passed_over],
             "seconds": round(self.seconds, 3),
+            **({"trace": self.trace.as_json()} if self.trace else {}),
             "run_directory": str(self.directory) if self.directory else None,
             "crashes": [record for record in self.records if record.get("kind") == "crash"],
             "records": self.records,
@@ -144,6 +151,7 @@ def plan(
     cpu: str | None = None,
     timeout: float | None = None,
     append: str = "",
+    trace: bool = False,
 ) -> Job:
     """Choose the engine and lay out the machine for a scenario, starting nothing.
 
@@ -161,6 +169,9 @@ def plan(
     model = cpu or scenario.cpu
     choice = choose.choose(scenario.requires, scenario.engines, engine, model)
     limit = scenario.timeout if timeout is None else timeout
+    words = list(filter(None, (scenario.append, append)))
+    if trace and not any(word.startswith("trace=") for word in " ".join(words).split()):
+        words.append(f"trace={TRACED_EXITS}")
     known = scenario.path.parent == project.scenarios()
     replay = ["run", scenario.name if known else str(scenario.path)]
     replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
@@ -171,7 +182,7 @@ def plan(
         choice=choice,
         boot=Boot(
             image=ours,
-            command_line=" ".join(filter(None, (scenario.append, append))),
+            command_line=" ".join(words),
             modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
             memory_mib=scenario.memory,
             msrs=scenario.msrs,
@@ -181,6 +192,7 @@ def plan(
         replay=tuple(replay),
         scenario=scenario,
         expectations=scenario.expectations,
+        trace=trace,
     )
 
 
@@ -204,16 +216,17 @@ def run(
     cpu: str | None = None,
     timeout: float | None = None,
     append: str = "",
+    trace: bool = False,
     directory: Path | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
     """Run ``scenario`` once and say what came of it; see `execute`.
 
     ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
-    seconds; ``append`` is added to the hypervisor's command line.
+    seconds; ``append`` is added to the hypervisor's command line; ``trace`` asks for the exits.
     """
     return execute(
-        lambda: plan(scenario, engine=engine, cpu=cpu, timeout=timeout, append=append),
+        lambda: plan(scenario, engine=engine, cpu=cpu, timeout=timeout, append=append, trace=trace),
         Outcome(scenario.name, expected=scenario.verdict),
         directory=directory,
         observer=observer or Silent(),
@@ -280,11 +293,22 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:
+
+        def read_trace() -> None:
+            from harness import trace
+
+            outcome.trace = trace.fetch(machine.read_physical, job.boot.image)
+
         try:
+            if job.trace:
+                machine.before_end = read_trace
             rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
             observer.started(machine)
             _watch(job, machine, judge)
         except RunEnded as ended:
+            if job.trace and outcome.trace is None:
+                with suppress(RunEnded, Unsupported):  # what went wrong first is what counts
+                    read_trace()
             if ended.verdict is Verdict.VM_ENTRY_FAILED:
                 said = (f"{job.choice.engine.name}: {line}" for line in machine.running.remarks())
                 ended.evidence = (*said, *ended.evidence)
