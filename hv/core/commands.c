@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "core/pci.h"
+#include "core/power.h"
 #include "core/records.h"
 #include "core/serial.h"
 #include "core/string.h"
@@ -28,8 +29,15 @@ static bool list_pci(const char *arguments) {
     return true;
 }
 
+static bool release_power(const char *arguments) {
+    (void)arguments;
+    power_release();
+    return true;
+}
+
 static const struct command own[] = {
     {"pci", list_pci},
+    {"power-off", release_power},
 };
 
 static bool run_from(const struct command *table, size_t count, const char *word,
