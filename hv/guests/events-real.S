@@ -2,7 +2,7 @@
  * Events in real mode, by its vector table: no error codes, frames of three words. Started with
  * mode=real. Each check reports its number.
  */
-#include "guests/hypercall.h"
+#include "guests/hypercall.inc"
 
 	.set HYPERCALL_EXIT, 1		/* guests/abi.h */
 	.set HYPERCALL_REPORT, 2

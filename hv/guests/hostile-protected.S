@@ -9,7 +9,7 @@
  *     r    PAE paging with reserved bits in one of them: #GP, and nobody to handle it
  *     v    virtual-8086 mode, from which the hypervisor is called
  */
-#include "guests/hypercall.h"
+#include "guests/hypercall.inc"
 
 	.code32
 	.text

@@ -4,7 +4,7 @@
  * count from the next load of CR3 on, not before. Each check reports its number.
  */
 #include "cpu/control.h"
-#include "guests/hypercall.h"
+#include "guests/hypercall.inc"
 
 	.set HYPERCALL_EXIT, 1		/* guests/abi.h */
 	.set HYPERCALL_REPORT, 2

@@ -8,7 +8,7 @@
  * CPUID: its exit and entry must carry the state in between, which is no mode of any manual's figure.
  */
 #include "cpu/control.h"
-#include "guests/hypercall.h"
+#include "guests/hypercall.inc"
 
 	.set HYPERCALL_EXIT, 1		/* guests/abi.h */
 	.set HYPERCALL_REPORT, 2

@@ -1,5 +1,5 @@
 /* A guest's first instructions: in 64-bit mode, with a stack, as vm/loader.c left it. */
-#include "guests/hypercall.h"
+#include "guests/hypercall.inc"
 
 	.section .text.start, "ax"
 	.globl guest_start

@@ -57,7 +57,7 @@ static void set_control(struct svm_vcpu *vcpu, uint64_t n_cr3) {
     control->tsc_offset = -rdtsc(); /* the guest's TSC starts at 0, like after a reset */
     control->guest_asid = 1;        /* until asid_take */
     control->v_intr_masking = V_INTR_MASKING;
-    control->v_intr_prio = V_IGN_TPR;
+    control->v_intr_prio = V_IGN_TPR | 0xf;
     control->nested_control = NP_ENABLE;
     control->n_cr3 = n_cr3;
 }
