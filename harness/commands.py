@@ -163,6 +163,12 @@ def _show_list(shown: Sequence[Scenario]) -> None:
     metavar="[PORT]",
     help="Wait for a debugger on this loopback port (1234); QEMU only.",
 )
+@click.option(
+    "--trace",
+    type=_PATH,
+    metavar="FILE",
+    help="Write every exit to FILE: a timeline for Perfetto, or a table if it ends in .txt.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be booted; boot nothing.")
 @_json
 @_run_dir
@@ -174,6 +180,7 @@ def run(
     append: str,
     interactive: bool,
     gdb: int | None,
+    trace: Path | None,
     dry_run: bool,
     as_json: bool,
     run_dir: Path | None,
@@ -188,6 +195,8 @@ def run(
             raise bad_usage(
                 "--interactive and --gdb are for one scenario each, without --json and --dry-run"
             )
+        if trace is not None and (interactive or gdb or dry_run or len(names) > 1):
+            raise bad_usage("--trace is for one scenario, without --interactive, --gdb, --dry-run")
         return [scenario.find(name) for name in names]
 
     def planned(chosen: Scenario) -> Job:
@@ -210,6 +219,7 @@ def run(
             cpu=cpu,
             timeout=timeout,
             append=append,
+            trace=trace is not None,
             directory=run_dir,
             observer=runner.Silent() if as_json else _live(),
         )
@@ -229,6 +239,8 @@ def run(
         if len(scenarios) > 1 and not as_json:
             _screen().line(f"--- {chosen.name}: {chosen.description}")
         outcomes.append(one(chosen))
+        if trace is not None:
+            _keep_trace(outcomes[-1], trace, as_json=as_json)
     if as_json:
         return _as_json(outcomes)
     if len(outcomes) > 1:
@@ -324,6 +336,21 @@ def bench(as_json: bool) -> int:
     from harness import bench as stopwatch
 
     return stopwatch.main(as_json=as_json)
+
+
+def _keep_trace(outcome: Outcome, path: Path, *, as_json: bool) -> None:
+    from harness import timeline
+    from harness.report.terminal import shown_path
+
+    if outcome.trace is None:
+        if not as_json:
+            _screen().line("no exit trace could be read out of this machine")
+        return
+    timeline.write(outcome.trace, path)
+    if not as_json:
+        _screen().table(timeline.summary(outcome.trace))
+        lost = f"; {outcome.trace.lost} older ones were overwritten" if outcome.trace.lost else ""
+        _screen().line(f"{len(outcome.trace.exits)} exits in {shown_path(path)}{lost}")
 
 
 def _screen() -> Screen:
