@@ -39,7 +39,7 @@ LOCK  := $(if $(shell command -v flock),flock Makefile)
 BUILD = +@$(MAKE) -q --no-print-directory build/vanderpool.elf 2>/dev/null || echo 'build: hv/ into build/'; \
 	$(LOCK) $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
 
-.PHONY: all run test check bench coverage debug setup clean help
+.PHONY: all run test check bench appliance coverage debug setup clean help
 
 all: setup  ## Set up what is missing and build the hypervisor, its guests and .venv/bin/hv
 	$(BUILD)
@@ -63,6 +63,9 @@ bench: setup  ## Measure start-up costs, as ratios within one run
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv bench $(ARGS)
 
+appliance: setup  ## Assemble the small Linux in which QEMU has nested KVM anywhere (Debian; downloads 27 MB)
+	@$(ALONE) $(VENV)/python -m harness.appliance
+
 coverage:  ## Not made yet: will show which lines of the hypervisor the tests reach
 	@echo 'make coverage is not made yet: nothing measures which lines of hv/ the tests reach.' >&2
 	@exit 1
@@ -81,8 +84,8 @@ setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packa
 				"name a newer one: make PYTHON=python3.12" >&2; exit 1; }; \
 		$(PYTHON) -ES -m harness.bootstrap $(SKIP); }
 
-clean:  ## Remove what was built; .venv and downloads of packages stay
-	@find build -mindepth 1 -maxdepth 1 ! -name .gitkeep -exec rm -rf {} +
+clean:  ## Remove what was built; .venv, the appliance and downloads of packages stay
+	@find build -mindepth 1 -maxdepth 1 ! -name .gitkeep ! -name appliance -exec rm -rf {} +
 
 help:  ## Show this
 	@sed -n -e 's/^\([a-z]*\):[^#]*## /\1|/p' -e 's/^#   \(hv[a-z-]*\)  *\(.*\)/\1|\2/p' Makefile hv/hv.mk | \

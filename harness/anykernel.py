@@ -13,6 +13,8 @@ from harness.runner import Job, require_fresh
 from harness.scenario import Expectation, Scenario
 from harness.verdict import bad_usage
 
+USUAL_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class Request:
@@ -23,9 +25,10 @@ class Request:
     append: str = ""
     engine: str = "auto"
     cpu: str | None = None
+    firmware: str | None = None
     cpus: int = 1
     memory_mib: int = 128
-    timeout: float = 60.0  # seconds
+    timeout: float | None = None  # seconds; None: `USUAL_SECONDS`, as the engine's patience has it
     expect: tuple[str, ...] = ()
 
 
@@ -48,7 +51,10 @@ def plan(request: Request) -> Job:
         except re.error as error:
             raise bad_usage(f"--expect {pattern!r} is not a regular expression: {error}") from None
     modules = tuple(_module(text) for text in request.modules)
-    choice = choose.choose((), (), request.engine, request.cpu)
+    requires = (request.firmware,) if request.firmware else ()
+    choice = choose.choose(requires, (), request.engine, request.cpu)
+    usual = USUAL_SECONDS * choice.engine.patience
+    limit = usual if request.timeout is None else request.timeout
     return Job(
         name=kernel.name.removesuffix(".elf"),
         choice=choice,
@@ -59,9 +65,10 @@ def plan(request: Request) -> Job:
             memory_mib=request.memory_mib,
             cpus=request.cpus,
             cpu_model=request.cpu,
+            firmware=request.firmware,
         ),
-        limit=request.timeout,
-        replay=_replay(request, kernel, modules, choice.engine.name),
+        limit=limit,
+        replay=_replay(request, kernel, modules, choice.engine.name, limit),
         scenario=_ours(kernel) if ours and not request.expect else None,
         expectations=tuple(Expectation(console=pattern) for pattern in request.expect),
         to_the_end=not request.expect,
@@ -87,12 +94,13 @@ def _ours(kernel: Path) -> Scenario:
 
 
 def _replay(
-    request: Request, kernel: Path, modules: tuple[Module, ...], engine: str
+    request: Request, kernel: Path, modules: tuple[Module, ...], engine: str, limit: float
 ) -> tuple[str, ...]:
-    words = ["boot", str(kernel), "--engine", engine, "--timeout", f"{request.timeout:g}"]
+    words = ["boot", str(kernel), "--engine", engine, "--timeout", f"{limit:g}"]
     words += ["--smp", str(request.cpus), "--mem", str(request.memory_mib)]
     words += ["--append", request.append] if request.append else []
     words += ["--cpu", request.cpu] if request.cpu else []
+    words += ["--firmware", request.firmware] if request.firmware else []
     for module in modules:
         _, _, arguments = module.string.partition(" ")
         words += ["--module", f"{module.path} {arguments}".strip()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from harness.engines.base import Engine
+from harness.engines.base import FIRMWARE, Engine
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 NAMES = ("qemu-kvm", "bochs", "qemu-tcg")  # in order of preference
@@ -50,6 +50,8 @@ def unmet(candidate: Engine, requires: Collection[str], cpu: str | None = None) 
     if not available.usable:
         return available.reason, available.remedy
     wanted = [word for word in requires if word not in candidate.control]
+    if firmware := [word for word in wanted if word in FIRMWARE]:
+        return f"it does not boot with {firmware[0]}", ""
     if not wanted and "hardware" not in candidate.control:
         return "", ""
     try:

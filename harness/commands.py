@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import __version__
+from harness.engines.base import FIRMWARE
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 if TYPE_CHECKING:
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from harness.scenario import Scenario
 
 ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-tcg")
-BOOT_SECONDS = 60.0
 
 _PATH = click.Path(path_type=Path)
 _engine = click.option(
     "--engine", type=click.Choice(ENGINES), default="auto", help="Run on this engine."
 )
 _cpu = click.option("--cpu", metavar="MODEL", help="The engine's own name of a CPU model.")
+_firmware = click.option(
+    "--firmware", type=click.Choice(FIRMWARE), help="What QEMU boots with (qboot unless given)."
+)
 _interactive = click.option(
     "--interactive", is_flag=True, help="Type to the machine's console; Ctrl-] ends."
 )
@@ -152,6 +155,7 @@ def _show_list(shown: Sequence[Scenario]) -> None:
 @click.argument("names", nargs=-1, required=True, type=_Names(), metavar="NAME...")
 @_engine
 @_cpu
+@_firmware
 @_timeout
 @click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
 @_interactive
@@ -176,6 +180,7 @@ def run(
     names: Sequence[str],
     engine: str,
     cpu: str | None,
+    firmware: str | None,
     timeout: float | None,
     append: str,
     interactive: bool,
@@ -200,7 +205,9 @@ def run(
         return [scenario.find(name) for name in names]
 
     def planned(chosen: Scenario) -> Job:
-        return runner.plan(chosen, engine=engine, cpu=cpu, timeout=timeout, append=append)
+        return runner.plan(
+            chosen, engine=engine, cpu=cpu, timeout=timeout, append=append, firmware=firmware
+        )
 
     def one(chosen: Scenario) -> Outcome:
         outcome = runner.Outcome(chosen.name, expected=chosen.verdict)
@@ -220,6 +227,7 @@ def run(
             timeout=timeout,
             append=append,
             trace=trace is not None,
+            firmware=firmware,
             directory=run_dir,
             observer=runner.Silent() if as_json else _live(),
         )
@@ -256,6 +264,7 @@ def run(
 @click.option("--append", default="", metavar="WORDS", help="The kernel's command line.")
 @_engine
 @_cpu
+@_firmware
 @click.option("--smp", type=click.IntRange(1, 255), default=1, metavar="N", help="CPUs.")
 @click.option("--mem", type=click.IntRange(1), default=128, metavar="MIB", help="Memory in MiB.")
 @_timeout
@@ -269,6 +278,7 @@ def boot(
     append: str,
     engine: str,
     cpu: str | None,
+    firmware: str | None,
     smp: int,
     mem: int,
     timeout: float | None,
@@ -290,9 +300,10 @@ def boot(
         append=append,
         engine=engine,
         cpu=cpu,
+        firmware=firmware,
         cpus=smp,
         memory_mib=mem,
-        timeout=timeout if timeout is not None else BOOT_SECONDS,
+        timeout=timeout,
         expect=tuple(expect),
     )
     outcome = runner.Outcome(image.stem)

@@ -33,6 +33,7 @@ class Deviation:
     selftests: tuple[str, ...] = ()
     guests: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
+    hangs: bool = False  # what shows it would not end there, and take the engine with it
 
     def concerns(self, engine: str, cpu: str | None) -> bool:
         """Does ``engine`` with that CPU model (None: its default) do so?"""
@@ -52,6 +53,10 @@ class Table:
         """The row because of which self-test ``name`` must fail there; None: it must pass."""
         found = (one for one in self.deviations if name in one.selftests)
         return next((one for one in found if one.concerns(engine, cpu)), None)
+
+    def hanging(self, engine: str, cpu: str | None) -> tuple[Deviation, ...]:
+        """The rows whose self-tests, guests and scenarios must not be run there."""
+        return tuple(one for one in self.deviations if one.hangs and one.concerns(engine, cpu))
 
 
 @lru_cache(maxsize=1)
@@ -76,7 +81,7 @@ _SHOWN_BY = ("selftests", "guests", "scenarios")
 
 def _deviation(row: dict[str, Any], number: int) -> Deviation:
     where = f"deviation {number}"
-    _only(row, where, ("engines", "cpus", *_WORDS, *_SHOWN_BY))
+    _only(row, where, ("engines", "cpus", "hangs", *_WORDS, *_SHOWN_BY))
     found = Deviation(
         engines=_names(row, where, "engines"),
         whose=_text(row, where, "whose"),
@@ -87,7 +92,10 @@ def _deviation(row: dict[str, Any], number: int) -> Deviation:
         selftests=_names(row, where, "selftests"),
         guests=_names(row, where, "guests"),
         scenarios=_names(row, where, "scenarios"),
+        hangs=row.get("hangs", False),
     )
+    if not isinstance(found.hangs, bool):
+        raise ValueError(f"{where}: `hangs` must be true or false")
     if not found.engines:
         raise ValueError(f"{where} names no engine")
     if not (found.selftests or found.guests or found.scenarios):
@@ -149,7 +157,7 @@ def _shown_by(row: Deviation) -> str:
     parts = [f"self-test `{name}`" for name in row.selftests]
     parts += [f"guest `{name}`" for name in row.guests]
     parts += [f"scenario `{name}`" for name in row.scenarios]
-    return ", ".join(parts)
+    return ", ".join(parts) + (": left out, since it would hang" if row.hangs else "")
 
 
 def source_path() -> Path:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.engines.base import Say, silently
 from harness.report.screen import Screen
 from harness.report.terminal import Live
 from harness.runner import Job, Outcome, execute
@@ -108,8 +109,8 @@ class _Connected:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def launch(self, boot: Boot, directory: Path) -> Any:
-        return _ConnectedRunning(self._engine.launch(boot, directory), self._keyboard)
+    def launch(self, boot: Boot, directory: Path, say: Say = silently) -> Any:
+        return _ConnectedRunning(self._engine.launch(boot, directory, say), self._keyboard)
 
 
 class _ConnectedRunning:

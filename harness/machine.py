@@ -12,7 +12,16 @@ from typing import Any, TypeVar
 
 from harness import explain, rundir
 from harness.console import Console, Lines, compile_pattern
-from harness.engines.base import Boot, End, EndKind, Engine, Running, Unsupported
+from harness.engines.base import (
+    Boot,
+    End,
+    EndKind,
+    Engine,
+    Running,
+    Say,
+    Unsupported,
+    silently,
+)
 from harness.records import Record, RecordOrder, Records
 from harness.traffic import Traffic
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -32,8 +41,9 @@ class Machine:
     """One machine from power-on to its end. A context: leaving it always kills and reaps.
 
     Every wait drains console, records and the engine's own channel, and raises RunEnded as soon as
-    a verdict is known. Not thread-safe. Logs in ``directory``: console.log, records.jsonl, and the
-    engine's.
+    a verdict is known. Timeouts of waits are for a usual engine: they are stretched by the engine's
+    patience; the limit of the machine as a whole is not. Not thread-safe. Logs in ``directory``:
+    console.log, records.jsonl, and the engine's.
 
     ``before_end`` is called when the hypervisor is done and waits for it, as it does where it was
     booted with trace=: then its memory can be read on every engine.
@@ -82,21 +92,23 @@ class Machine:
         *,
         on_console: Callable[[bytes], None] | None = None,
         on_record: Callable[[Record], None] | None = None,
+        on_progress: Say = silently,
         expect_build: str | None = None,
         limit: float | None = None,
     ) -> Machine:
         """Launch ``boot`` on ``engine``; logs go to ``directory``, which is made if need be.
 
-        ``on_console`` gets raw bytes, ``on_record`` each record, as they come. ``expect_build``:
-        the first record's build id must be this one, else STALE_IMAGE. ``limit``: seconds for the
-        machine as a whole; every wait ends at it. Raises RunEnded as ``Engine.launch`` does.
+        ``on_console`` gets raw bytes, ``on_record`` each record, as they come; ``on_progress``
+        what the engine says while it gets ready. ``expect_build``: the first record's build id
+        must be this one, else STALE_IMAGE. ``limit``: seconds for the machine as a whole, from its
+        start; every wait ends at it. Raises RunEnded as ``Engine.launch`` does.
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise bad_usage(f"the directory {directory} can't be made: {error.strerror}.") from None
         try:
-            running = engine.launch(boot, directory)
+            running = engine.launch(boot, directory, on_progress)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise bad_usage(
@@ -155,6 +167,7 @@ class Machine:
         what = f"{pattern!r} appeared on the console"
         self._check()
         deadline = self._until(timeout)
+        timeout *= self.engine.patience
         try:
             self.console.expect(compiled, timeout=max(0.0, deadline - time.monotonic()))
         except pexpect.TIMEOUT:
@@ -211,10 +224,11 @@ class Machine:
             self._hits = [hit for hit in self._hits if hit[0] not in names]
 
     def _until(self, timeout: float) -> float:
-        return min(time.monotonic() + timeout, self._deadline)
+        return min(time.monotonic() + timeout * self.engine.patience, self._deadline)
 
     def _wait_for(self, found: Callable[[], T | None], timeout: float, what: str) -> T:
         deadline = self._until(timeout)
+        timeout *= self.engine.patience
         while True:
             self._raise_broken()
             value = found()
@@ -251,7 +265,7 @@ class Machine:
         verdict = self.forbidden[name][1]
         if verdict is Verdict.PANIC:
             # The record with the stack comes after the console's line: give it a moment.
-            deadline = time.monotonic() + _LAST_WORDS
+            deadline = self._until(_LAST_WORDS)
             while not self.finished() and not any(r.kind == "panic" for r in self.records):
                 if not self.pump(deadline):
                     break
@@ -268,7 +282,7 @@ class Machine:
         """The console came upon ``name`` first: complete the line and raise its verdict."""
         before = str(self.console.before or "")
         start = before[before.rfind("\n") + 1 :] + str(self.console.after or "")
-        deadline = time.monotonic() + _LAST_WORDS
+        deadline = self._until(_LAST_WORDS)
         while "\n" not in self.console.unread() and not self.finished():
             if not self.pump(deadline):
                 break

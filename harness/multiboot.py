@@ -137,6 +137,14 @@ def _with_addresses(path: Path, head: bytes, offset: int, file_size: int) -> Ker
     return Kernel(path, (segment,), entry, native=True)
 
 
+def read_elf(path: Path) -> Kernel:
+    """The ELF executable in the file ``path``, multiboot or not; RunEnded BAD_USAGE if it isn't."""
+    head, file_size = _read(path, "the kernel")
+    if head[:4] != b"\x7fELF":
+        raise bad_usage(f"{path} is not an ELF file.")
+    return _elf(path, head, file_size)
+
+
 def _elf(path: Path, head: bytes, file_size: int) -> Kernel:
     wide = head[4:5] == b"\x02"
     if len(head) < 64 or head[4] not in (1, 2) or head[5] != 1:

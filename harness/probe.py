@@ -77,7 +77,11 @@ def _measure(engine: Engine, cpu: str | None, image: Path) -> dict[str, Any]:
     boot = Boot(image, memory_mib=_MEMORY_MIB, cpu_model=cpu)
     with tempfile.TemporaryDirectory(prefix="hv-probe-") as directory:
         with Machine.start(
-            engine, boot, Path(directory), expect_build=build_id(image), limit=TIME_LIMIT
+            engine,
+            boot,
+            Path(directory),
+            expect_build=build_id(image),
+            limit=TIME_LIMIT * engine.patience,
         ) as machine:
             record = machine.expect_record("probe", timeout=TIME_LIMIT)
         found = record.get("features")

@@ -171,7 +171,7 @@ class BootMachine(Protocol):
 
         ``image`` is the hypervisor unless given. A module is a `Module`, or the name of one of
         our guests. Without ``engine`` (a name, or one made ready) any that offers ``requires`` is
-        taken. ``limit`` is in seconds, for the machine as a whole.
+        taken. ``limit`` is in seconds, for the machine as a whole; longer on a patient engine.
         """
 
 
@@ -239,7 +239,7 @@ def boot_machine(
                     what,
                     tmp_path_factory.mktemp("machine"),
                     expect_build=images.build_id(what.image) if image is None else None,
-                    limit=limit,
+                    limit=limit * chosen.patience,
                 )
             )
 

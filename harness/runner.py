@@ -41,6 +41,9 @@ class Observer(Protocol):
     def chosen(self, job: Job) -> None:
         """An engine was chosen; the machine has not started."""
 
+    def progress(self, text: str) -> None:
+        """What the engine does until the machine can start, where that takes long."""
+
     def started(self, machine: Machine) -> None:
         """The machine has started."""
 
@@ -58,6 +61,9 @@ class Silent:
     """An observer that does nothing; others extend it."""
 
     def chosen(self, job: Job) -> None:
+        """Do nothing."""
+
+    def progress(self, text: str) -> None:
         """Do nothing."""
 
     def started(self, machine: Machine) -> None:
@@ -152,6 +158,7 @@ def plan(
     timeout: float | None = None,
     append: str = "",
     trace: bool = False,
+    firmware: str | None = None,
 ) -> Job:
     """Choose the engine and lay out the machine for a scenario, starting nothing.
 
@@ -167,8 +174,10 @@ def plan(
         if not guest.path.is_file():
             raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
     model = cpu or scenario.cpu
-    choice = choose.choose(scenario.requires, scenario.engines, engine, model)
-    limit = scenario.timeout if timeout is None else timeout
+    wanted = firmware or scenario.firmware
+    requires = (*scenario.requires, *filter(None, (wanted,)))
+    choice = choose.choose(requires, scenario.engines, engine, model)
+    limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
     words = list(filter(None, (scenario.append, append)))
     if trace and not any(word.startswith("trace=") for word in " ".join(words).split()):
         words.append(f"trace={TRACED_EXITS}")
@@ -177,6 +186,7 @@ def plan(
     replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
     replay += ["--cpu", cpu] if cpu else []
     replay += ["--append", append] if append else []
+    replay += ["--firmware", firmware] if firmware else []
     return Job(
         name=scenario.name,
         choice=choice,
@@ -187,6 +197,7 @@ def plan(
             memory_mib=scenario.memory,
             msrs=scenario.msrs,
             cpu_model=model,
+            firmware=wanted,
         ),
         limit=limit,
         replay=tuple(replay),
@@ -217,16 +228,26 @@ def run(
     timeout: float | None = None,
     append: str = "",
     trace: bool = False,
+    firmware: str | None = None,
     directory: Path | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
     """Run ``scenario`` once and say what came of it; see `execute`.
 
     ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
-    seconds; ``append`` is added to the hypervisor's command line; ``trace`` asks for the exits.
+    seconds; ``append`` is added to the hypervisor's command line; ``trace`` asks for the exits;
+    ``firmware`` is "qboot" or "seabios".
     """
     return execute(
-        lambda: plan(scenario, engine=engine, cpu=cpu, timeout=timeout, append=append, trace=trace),
+        lambda: plan(
+            scenario,
+            engine=engine,
+            cpu=cpu,
+            timeout=timeout,
+            append=append,
+            trace=trace,
+            firmware=firmware,
+        ),
         Outcome(scenario.name, expected=scenario.verdict),
         directory=directory,
         observer=observer or Silent(),
@@ -290,6 +311,7 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         outcome.directory,
         on_console=observer.console,
         on_record=on_record,
+        on_progress=observer.progress,
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:

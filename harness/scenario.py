@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import project
+from harness.engines.base import FIRMWARE
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 SUFFIX = ".toml"
@@ -65,6 +66,7 @@ class Scenario:
     memory: int = 128  # MiB
     append: str = ""
     msrs: tuple[tuple[int, int], ...] = ()  # what firmware writes before the image
+    firmware: str | None = None  # None: the engine's default
     verdict: Verdict = Verdict.PASSED
     forbid: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ class Scenario:
     def needs(self) -> tuple[str, ...]:
         """What a host must offer, in words for people: features, an engine, a CPU model."""
         engine = ("on " + " or ".join(self.engines),) if self.engines else ()
-        return (*self.requires, *engine, *((self.cpu,) if self.cpu else ()))
+        return (*self.requires, *engine, *filter(None, (self.cpu, self.firmware)))
 
 
 def load(path: Path) -> Scenario:
@@ -143,7 +145,7 @@ class _Reader:
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "append"),
-            *("msrs", "verdict", "forbid", "allow", "guest", "expect"),
+            *("msrs", "firmware", "verdict", "forbid", "allow", "guest", "expect"),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -166,6 +168,9 @@ class _Reader:
             memory=int(top.positive("memory", Scenario.memory, (int,), "MiB")),
             append=top.string("append", ""),
             msrs=self.msrs(top),
+            firmware=top.choice(top.string("firmware"), "firmware", FIRMWARE)
+            if "firmware" in data
+            else None,
             verdict=self.verdict(top),
             forbid=tuple(top.pattern(p, "forbid") for p in top.strings("forbid")),
             allow=top.choices("allow", ALLOWABLE),

@@ -1,8 +1,7 @@
-"""The one event loop of a machine: both serial lines, the engine's own channel, its process."""
+"""The one event loop of a machine: both serial lines, the engine's own channel, its end."""
 
 from __future__ import annotations
 
-import contextlib
 import selectors
 import socket
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from harness import rundir
 from harness.engines.base import End, EndKind, Running
-from harness.supervise import ProcessEnd
 from harness.verdict import RunEnded, bad_usage
 
 LONGEST_LOG = 64 << 20  # bytes of console or records kept on disk
@@ -77,9 +75,8 @@ class Traffic:
         for sock in self._open:
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ)
-        self._process_end = ProcessEnd(running.process)
-        self._selector.register(self._process_end, selectors.EVENT_READ)
-        for fd in running.wakeups():
+        self._wakeups = running.wakeups()
+        for fd in self._wakeups:
             self._selector.register(fd, selectors.EVENT_READ, "engine")
         running.idle = self.drain  # an engine that waits for its own channel lets serial flow
 
@@ -151,7 +148,6 @@ class Traffic:
             self.closed = True
             self._running.kill()
             self._selector.close()
-            self._process_end.close()
             for log in self._logs.values():
                 log.close()
             if self.end is None:
@@ -166,9 +162,8 @@ class Traffic:
         # What the machine wrote before its end is in the sockets by now: take it in first.
         self.drain()
         self.end = end
-        if self._running.process.poll() is not None:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(self._process_end)
+        for fd in self._wakeups:  # a process's end would wake us for ever
+            self._selector.unregister(fd)
 
     def _flush(self, sock: socket.socket) -> None:
         waiting = self._input[sock]

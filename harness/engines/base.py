@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from subprocess import Popen
 from typing import Protocol
+
+FIRMWARE = ("qboot", "seabios")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Boot:
     cpus: int = 1
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
+    firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,43 @@ class End:
     words: str = ""
 
 
+Say = Callable[[str], None]
+"""Takes one line for whoever waits."""
+
+
+def silently(_: str) -> None:
+    """Tell nobody."""
+
+
 class Unsupported(Exception):
     """The engine can't do this; the message says what and, where there is one, the other way."""
+
+
+class Process(Protocol):
+    """A process of this host, as `subprocess.Popen` shows it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Its exit status (negative: the signal that ended it); None while it runs."""
 
 
 class Running(Protocol):
     """A machine that an engine has started. Not thread-safe; every call has its own deadline."""
 
-    process: Popen[bytes]
     console: socket.socket  # COM1, both ways, raw bytes
     records: socket.socket  # COM2, both ways, raw bytes
     argv: tuple[str, ...]
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
+    @property
+    def process(self) -> Process:
+        """The emulator."""
+
     def wakeups(self) -> tuple[int, ...]:
-        """File descriptors that become readable when `service` has something to do."""
+        """File descriptors, readable when `service` has something to do or the emulator ended."""
 
     def service(self) -> None:
         """Take in what the engine said on its own channels (prompt, QMP events); never blocks."""
@@ -121,12 +145,15 @@ class Engine(Protocol):
     default_cpu: str
     control: frozenset[str]  # what it offers beside the CPU: "qmp", "deterministic", "smp", ...
     processes: tuple[str, ...]  # the program names it starts (for a look with pgrep)
+    patience: float  # how many times longer than on the others everything may take
 
     def availability(self) -> Availability:
         """Is it installed and permitted here? Cheap: starts no machine."""
 
-    def launch(self, boot: Boot, directory: Path) -> Running:
+    def launch(self, boot: Boot, directory: Path, say: Say = silently) -> Running:
         """Start a machine; its logs and files go to ``directory``, which exists.
+
+        ``say`` hears what is going on where this takes long.
 
         Raises RunEnded: ENGINE_MISSING (with what to install), ENGINE_DIED (with its last words),
         BAD_USAGE (image or module that can't be loaded).

@@ -51,13 +51,14 @@ class BochsRunning:
         self._paused = False
         self._end: End | None = None
         self._killed = False
+        self._ended = supervise.ProcessEnd(process)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
 
     def wakeups(self) -> tuple[int, ...]:
-        """The debugger's output."""
+        """The debugger's output, and Bochs's end."""
         assert self.process.stdout is not None
-        return (self.process.stdout.fileno(),)
+        return (self.process.stdout.fileno(), self._ended.fileno())
 
     def service(self) -> None:
         """Take in what the debugger printed."""
@@ -86,24 +87,23 @@ class BochsRunning:
         """What came before the next prompt. ``again``: seconds until another interrupt."""
         token = b"<bochs:%d> " % self._prompt
         deadline = time.monotonic() + ANSWER_WITHIN
-        with supervise.ProcessEnd(self.process) as ended:
-            while (at := self._output.find(token)) < 0:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    self._end = End(EndKind.DIED, None, "its debugger stopped answering")
-                    self.kill()
-                    raise RunEnded(
-                        Verdict.ENGINE_DIED,
-                        f"Bochs's debugger gave no answer within {ANSWER_WITHIN:g} s.",
-                    )
-                fds = (*self.wakeups(), *self._serial_fds(), ended.fileno())
-                ready = supervise.readable(fds, left if again is None else min(left, again))
-                self.idle()  # a full serial line would block Bochs
-                self.service()
-                if ended.fileno() in ready and token not in self._output:
-                    raise dead(self.end())
-                if not ready and again is not None:
-                    self.process.send_signal(signal.SIGINT)
+        while (at := self._output.find(token)) < 0:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._end = End(EndKind.DIED, None, "its debugger stopped answering")
+                self.kill()
+                raise RunEnded(
+                    Verdict.ENGINE_DIED,
+                    f"Bochs's debugger gave no answer within {ANSWER_WITHIN:g} s.",
+                )
+            fds = (*self.wakeups(), *self._serial_fds())
+            ready = supervise.readable(fds, left if again is None else min(left, again))
+            self.idle()  # a full serial line would block Bochs
+            self.service()
+            if self._ended.fileno() in ready and token not in self._output:
+                raise dead(self.end())
+            if not ready and again is not None:
+                self.process.send_signal(signal.SIGINT)
         text = self._output[:at].decode("utf-8", "replace")
         del self._output[: at + len(token)]
         self._prompt += 1
@@ -238,6 +238,7 @@ class BochsRunning:
                     stream.close()
         self.console.close()
         self.records.close()
+        self._ended.close()
 
 
 def _nothing() -> None:

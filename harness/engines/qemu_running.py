@@ -1,63 +1,46 @@
-"""One running QEMU, controlled over QMP."""
+"""One running QEMU, controlled over QMP; where it runs is its transport's affair."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import socket
-import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from harness import supervise
 from harness.engines.base import End, EndKind, Unsupported
-from harness.engines.qemu_words import errors, last_words, parse_registers
-from harness.engines.qmp import Channel, NoAnswer, Refused
+from harness.engines.qemu_words import errors, parse_registers
+from harness.engines.qmp import NoAnswer, Refused
+from harness.engines.transport import Transport
 from harness.verdict import RunEnded, Verdict, bad_usage
 
-LOG = "engine.log"
-CPU_LOG = "cpu.log"
 ANSWER_WITHIN = 10.0  # seconds for any QMP command
+_SAVED = "memory.bin"  # in QEMU's working directory
 
 
 class QemuRunning:
-    """One QEMU process, with QMP behind it."""
+    """One QEMU, with QMP behind it."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        argv: tuple[str, ...],
-        directory: Path,
-        console: socket.socket,
-        records: socket.socket,
-        channel: Channel,
-        memory: int,
-        memory_size: int,
-        accelerator: str,
-    ) -> None:
-        self.process = process
-        self.argv = argv
-        self.console = console
-        self.records = records
+    def __init__(self, transport: Transport, memory_size: int, accelerator: str) -> None:
+        self.process = transport.process
+        self.argv = transport.argv
+        self.console = transport.console
+        self.records = transport.records
         self.idle: Callable[[], None] = _nothing
-        self._directory = directory
-        self._channel = channel
-        self._memory = memory  # descriptor of the file that is the machine's RAM
-        self._memory_size = memory_size
+        self._transport = transport
+        self._channel = transport.channel
+        self._memory_size = memory_size  # bytes
         self._accelerator = accelerator
         self._end: End | None = None
         self._killed = False
         self._resets = 0  # SHUTDOWN events that `reset` has asked for
 
     def wakeups(self) -> tuple[int, ...]:
-        """QMP's news."""
-        return (self._channel.fileno(),)
+        """QMP's news, and the transport's."""
+        return (self._channel.fileno(), *self._transport.wakeups())
 
     def service(self) -> None:
         """Events are in the list already; note that they were seen."""
         self._channel.clear()
+        self._transport.service()
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -84,26 +67,25 @@ class QemuRunning:
                 if reason == "guest-panic":
                     return End(EndKind.GUEST_PANIC, None, reason)
         if self._channel.status == "internal-error":
-            return End(EndKind.DIED, None, "\n".join(self._words()) or "KVM internal error")
+            words = "\n".join(self._transport.words())
+            return End(EndKind.DIED, None, words or "KVM internal error")
         return None
 
     def _reset_kind(self) -> EndKind:
         """A triple fault and a reset are the same event; TCG tells them apart in its log."""
-        if self._accelerator != "tcg":
-            return EndKind.TRIPLE_FAULT
-        with contextlib.suppress(OSError), (self._directory / CPU_LOG).open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - (1 << 16)))
-            if b"Triple fault" not in log.read(1 << 16):
-                return EndKind.RESET
+        if self._accelerator == "tcg" and b"Triple fault" not in self._transport.cpu_log():
+            return EndKind.RESET
         return EndKind.TRIPLE_FAULT
 
     def _end_by_exit(self) -> End | None:
-        status = self.process.poll()
-        if status is None:
+        ended = self._transport.exit()
+        if ended is None:
             return None
         if self._killed:
             return End(EndKind.KILLED)
-        words = self._words()
+        status, words = ended.status, list(ended.words)
+        if status is None:
+            return End(EndKind.DIED, None, "\n".join(words))
         # isa-debug-exit makes the status (code << 1) | 1; QEMU's own failures are 1 with an error.
         if status > 0 and status & 1 and not (status == 1 and errors(words)):
             return End(EndKind.POWER_OFF, status >> 1, f"exit status {status}")
@@ -112,9 +94,6 @@ class QemuRunning:
         if status < 0:
             words.insert(0, f"killed by {signal.Signals(-status).name}")
         return End(EndKind.DIED, None, "\n".join(words) or f"exit status {status}")
-
-    def _words(self) -> list[str]:
-        return last_words(self._directory / LOG)
 
     # Control
 
@@ -125,8 +104,8 @@ class QemuRunning:
         except Refused as error:
             raise bad_usage(f"QEMU refused {command}: {error}.") from None
         except NoAnswer as error:
-            ended = supervise.wait(self.process, 0.2)
-            words = self._words() if ended else []
+            ended = self._transport.wait(0.2)
+            words = self._transport.words() if ended else ()
             if not ended:
                 self._end = End(EndKind.DIED, None, f"stopped answering: {error}")
                 self.kill()
@@ -134,7 +113,7 @@ class QemuRunning:
             raise RunEnded(
                 Verdict.ENGINE_DIED,
                 f"QEMU {what}: {error}.",
-                evidence=tuple(words),
+                evidence=words,
             ) from None
 
     def monitor(self, command: str, cpu: int = 0) -> str:
@@ -176,27 +155,21 @@ class QemuRunning:
         return parse_registers(self.monitor("info registers", cpu))
 
     def read_physical(self, address: int, length: int) -> bytes:
-        """Physical memory: out of the shared memory file; through QEMU where no RAM is."""
+        """Physical memory: RAM by the transport if that can; the rest through QEMU."""
         if length <= 0:
             return b""
         if self._is_ram(address, length):
-            data = bytearray()
-            while len(data) < length:  # one pread gives 2 GiB at most
-                data += os.pread(self._memory, length - len(data), address + len(data))
-            return bytes(data)
-        file = self._directory / "memory.bin"
-        self.qmp("pmemsave", {"val": address, "size": length, "filename": str(file.resolve())})
-        data = bytearray(file.read_bytes())
-        file.unlink()
-        return bytes(data)
+            data = self._transport.read_ram(address, length)
+            if data is not None:
+                return data
+        self.qmp("pmemsave", {"val": address, "size": length, "filename": _SAVED})
+        return self._transport.take_file(_SAVED)
 
     def write_physical(self, address: int, data: bytes) -> None:
-        """Write RAM through the shared file. Code that ran may stay as it was translated."""
+        """Write RAM, where the transport has a way."""
         if not self._is_ram(address, len(data)):
             raise bad_usage(f"{address:#x} is not in the machine's memory.")
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self._memory, data[done:], address + done)
+        self._transport.write_ram(address, data)
 
     def _is_ram(self, address: int, length: int) -> bool:
         end = address + length
@@ -208,17 +181,11 @@ class QemuRunning:
         return ()
 
     def kill(self) -> None:
-        """SIGTERM, then SIGKILL; release everything."""
-        if self.process.poll() is None:
-            self._killed = True
-        supervise.end(self.process, soft=self.process.terminate)
+        """End QEMU, release everything."""
+        self._killed = self._killed or self._transport.exit() is None
+        self._transport.end()
         self.end()
-        self._channel.close()
-        self.console.close()
-        self.records.close()
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
+        self._transport.close()
 
 
 def _nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 # What the monitor prints for `info registers`.
@@ -11,19 +12,25 @@ _SELECTOR = re.compile(r"^(ES|CS|SS|DS|FS|GS|LDT|TR) ?=([0-9a-f]{4})\b", re.MULT
 _TABLE = re.compile(r"^(GDT|IDT)= +([0-9a-f]+) ([0-9a-f]+)", re.MULTILINE)
 
 
-def last_words(log: Path) -> list[str]:
-    """The last lines that QEMU wrote to standard error, the most telling one first."""
+def tail(log: Path, most: int = 1 << 16) -> bytes:
+    """The last ``most`` bytes of ``log``; nothing if it is not there."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - (1 << 16)))
-            text = file.read(1 << 16).decode("utf-8", "replace")
+            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+            return file.read(most)
     except OSError:
-        return []
+        return b""
+
+
+def last_words(said: bytes) -> tuple[str, ...]:
+    """The last lines that QEMU wrote to standard error, the most telling one first."""
+    text = said.decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()][-12:]
-    return [*errors(lines)[-1:], *(line for line in lines if line not in errors(lines)[-1:])]
+    first = errors(lines)[-1:]
+    return (*first, *(line for line in lines if line not in first))
 
 
-def errors(lines: list[str]) -> list[str]:
+def errors(lines: Sequence[str]) -> list[str]:
     """Those of ``lines`` that are QEMU's errors, not its warnings."""
     return [
         line for line in lines

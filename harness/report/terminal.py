@@ -34,6 +34,10 @@ class Live(Silent):
         """Say which engine it will be, and why not a better one."""
         self.screen.line(self.screen.styled(engine_line(job), dim=True))
 
+    def progress(self, text: str) -> None:
+        """Say what the engine does until the machine can start."""
+        self.screen.line(self.screen.styled(plain(text), dim=True))
+
     def console(self, data: bytes) -> None:
         """Show what the console says."""
         if self.raw:

@@ -1,4 +1,4 @@
-/* The self-tests' image from start to end: run each, or the one that `only=` names, and report. */
+/* The self-tests' image from start to end: run those that the command line leaves, and report. */
 #include <stdarg.h>
 
 #include "core/boot_info.h"
@@ -18,7 +18,6 @@
 #include "vm/virt.h"
 #include "vmx/instructions.h"
 #include "vmx/operation.h"
-
 
 extern const struct selftest selftests_start[], selftests_end[]; /* table.ld */
 
@@ -154,23 +153,48 @@ static bool run(const struct selftest *test) {
     return !failures;
 }
 
-static void parse_command_line(const char *text, char *only) {
+static bool exists(const char *name) {
+    for (const struct selftest *test = selftests_start; test < selftests_end; test++) {
+        if (text_equal(test->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_command_line(const char *text) {
     struct word word;
     enum word_result result;
     while ((result = word_next(&text, &word)) != WORD_NONE) {
-        if (result != WORD_OK || !text_equal(word.key, "only")) {
-            refuse("bad-option", "command line: %s is not known (known: only=NAME)", word.key);
+        if (result != WORD_OK || !(text_equal(word.key, "only") || text_equal(word.key, "skip"))) {
+            refuse("bad-option", "command line: %s is not known (known: only=NAME, skip=NAME)",
+                   word.key);
         }
-        text_copy(only, WORD_SIZE, word.value);
+        if (!exists(word.value)) {
+            refuse("bad-option", "command line: there is no self-test called %s", word.value);
+        }
     }
 }
 
+/* Each word may come more than once. */
+static bool wanted(const char *command_line, const char *name) {
+    struct word word;
+    bool choosy = false, chosen = false, skipping = false;
+    while (word_next(&command_line, &word) == WORD_OK) {
+        bool named = text_equal(word.value, name), only = text_equal(word.key, "only");
+        choosy |= only;
+        chosen |= only && named;
+        skipping |= !only && named;
+    }
+    return !skipping && (chosen || !choosy);
+}
+
 noreturn void image_main(void) {
-    static char only[WORD_SIZE];
     attempts_start();
     virt_choose();
     vm_record_boot();
-    parse_command_line(boot_arguments(boot_info.command_line), only);
+    const char *command_line = boot_arguments(boot_info.command_line);
+    check_command_line(command_line);
     if (virt != &vmx) {
         refuse("no-vmx", "these are self-tests of VT-x, which this CPU has not");
     }
@@ -178,13 +202,10 @@ noreturn void image_main(void) {
 
     unsigned count = 0, failed = 0;
     for (const struct selftest *test = selftests_start; test < selftests_end; test++) {
-        if (!only[0] || text_equal(test->name, only)) {
+        if (wanted(command_line, test->name)) {
             count++;
             failed += !run(test);
         }
-    }
-    if (!count) {
-        refuse("bad-option", "command line: there is no self-test called %s", only);
     }
     print("selftest", "%u self-tests, %u failed", count, failed);
     power_off_with_record(failed ? "failed" : "ok", failed ? POWER_GUEST_CRASHED : POWER_OK);

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import choose
-from harness.engines import bochs as bochs_engine
-from harness.engines import bochs_running, qemu_running
+from harness.engines import bochs_process, bochs_running, qemu_running
 from harness.engines.base import Boot, EndKind, Engine, Module
 from harness.machine import Machine
 from harness.verdict import RunEnded, Verdict
@@ -63,7 +62,7 @@ def test_an_engine_that_never_connects_is_given_up(
 ) -> None:
     idle = a_program(tmp_path / "idle", f"echo $$ > {tmp_path}/pid\nexec sleep 1000\n")
     monkeypatch.setenv("BOCHS", str(idle))
-    monkeypatch.setattr(bochs_engine, "CONNECTED_WITHIN", 0.5)
+    monkeypatch.setattr(bochs_process, "CONNECTED_WITHIN", 0.5)
     with pytest.raises(RunEnded, match="did not connect its serial ports") as caught:
         start_machine(choose.engine("bochs"), "spin")
     assert caught.value.verdict is Verdict.ENGINE_DIED
@@ -114,7 +113,7 @@ def test_leaving_a_machine_ends_and_reaps_its_engine(
     with Machine.start(any_engine, Boot(kernel("spin")), tmp_path / "m") as machine:
         machine.expect("spinning")
         process = machine.running.process
-    assert process.returncode is not None
+    assert process.poll() is not None
     assert machine.end is not None
     assert machine.end.kind is EndKind.KILLED
     machine.kill()  # once more does no harm

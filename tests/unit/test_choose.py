@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import choose, probe
-from harness.engines.base import Availability, Boot, Engine, Running
+from harness.engines.base import Availability, Boot, Engine, Running, Say, silently
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 Candidates = Callable[[], list[Engine]]
@@ -17,6 +17,7 @@ Candidates = Callable[[], list[Engine]]
 class Fake:
     default_cpu = "plain"
     processes: tuple[str, ...] = ()
+    patience = 1.0
 
     def __init__(
         self, name: str, features: set[str] | RunEnded, control: set[str] | None = None,
@@ -32,7 +33,7 @@ class Fake:
             return Availability(False, f"{self.name} is not installed", f"apt install {self.name}")
         return Availability(True, self.name)
 
-    def launch(self, boot: Boot, directory: Path) -> Running:
+    def launch(self, boot: Boot, directory: Path, say: Say = silently) -> Running:
         raise AssertionError("choosing starts nothing by itself")
 
 
@@ -118,3 +119,11 @@ def test_a_probe_that_is_not_built_is_the_users_to_fix(measured: list[str]) -> N
 
 def test_the_real_engines_come_best_first() -> None:
     assert [engine.name for engine in choose.engines()] == list(choose.NAMES)
+
+
+def test_an_engine_without_the_firmware_is_passed_over_unmeasured(measured: list[str]) -> None:
+    with_firmware = Fake("roomy", {"vmx"}, {"qboot", "seabios"})
+    choice = choose.choose(["seabios"], candidates=among(SLOW, with_firmware))
+    assert choice.engine.name == "roomy"
+    assert choice.passed_over == [("slow", "it does not boot with seabios")]
+    assert measured == []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -83,7 +83,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
     guest.parent.mkdir(parents=True)
     guest.touch()
     project.image().touch()
-    engine = SimpleNamespace(name="fake", default_cpu="old")
+    engine = SimpleNamespace(name="fake", default_cpu="old", patience=1.0)
     choice = choose.Choice(engine, [("better", "it is not here")])
     monkeypatch.setattr(choose, "choose", lambda *_: choice)
     monkeypatch.setattr(image, "build_id", lambda _: "b1d")
@@ -188,3 +188,12 @@ def test_observers_hear_everything_in_order(scene: Scenario) -> None:
 
     runner.run(scene, observer=Ear())
     assert heard == ["chosen fake", "started", "done", "passed"]
+
+
+def test_a_patient_engine_gets_more_time_unless_the_user_names_a_limit(scene: Scenario) -> None:
+    patient = SimpleNamespace(name="fake", default_cpu="old", patience=10.0)
+    choice = choose.Choice(cast(Engine, patient))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choose, "choose", lambda *_: choice)
+        assert runner.plan(scene).limit == scene.timeout * 10
+        assert runner.plan(scene, timeout=3).limit == 3

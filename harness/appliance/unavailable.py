@@ -1,0 +1,19 @@
+"""Why there can be no appliance here."""
+
+from __future__ import annotations
+
+from harness.verdict import RunEnded, Verdict
+
+
+class Unavailable(RunEnded):
+    """No appliance can be had: why, as one clause, and what would help, a sentence or ""."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        sentence = f"there is no appliance: {reason}."
+        super().__init__(
+            Verdict.ENGINE_MISSING,
+            f"{sentence} {remedy}" if remedy else sentence,
+            facts={"remedy": remedy},
+        )
+        self.reason = reason
+        self.remedy = remedy
