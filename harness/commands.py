@@ -325,6 +325,29 @@ def boot(
 
 
 @hv.command()
+@click.argument("name", type=_Names(), metavar="NAME")
+@click.option(
+    "--on",
+    "machines",
+    multiple=True,
+    metavar="ENGINE[:CPU]",
+    help="One of the machines, the first of which the others are compared with; "
+    "bochs and qemu-tcg unless given.",
+)
+@click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
+@_json
+def diff(name: str, machines: Sequence[str], append: str, as_json: bool) -> int:
+    """Run a scenario on two machines and compare what its guests observe, and their exits.
+
+    What engines may do differently stands in docs/engine-differences.md. The exit code is 1 if
+    there is a difference that is not known.
+    """
+    from harness import diff as comparison
+
+    return comparison.main(name, machines, append=append, as_json=as_json)
+
+
+@hv.command()
 @_json
 def doctor(as_json: bool) -> int:
     """Say what this host offers, and what would enable more."""

@@ -44,10 +44,32 @@ class Deviation:
 
 
 @dataclass(frozen=True)
+class Latitude:
+    """Something that two engines may do differently without either being wrong."""
+
+    why: str
+    exits: tuple[str, ...] = ()  # kinds of exit
+    record: str = ""  # a record's kind, and
+    fields: tuple[str, ...] = ()  # what may differ in it; none: all of it
+    guests: tuple[str, ...] = ()  # images; none: any guest
+    vendors: bool = False  # only where one is VT-x and the other AMD-V
+
+    def concerns(self, guest: str, *, vendors: bool) -> bool:
+        """Does it count for guest image ``guest``, between machines whose vendors differ or not?"""
+        return (not self.guests or guest in self.guests) and (vendors or not self.vendors)
+
+
+@dataclass(frozen=True)
 class Table:
     """All that is known."""
 
     deviations: tuple[Deviation, ...]
+    latitudes: tuple[Latitude, ...] = ()
+
+    def of_guest(self, guest: str, engine: str, cpu: str | None) -> list[Deviation]:
+        """The rows that a guest image shows there."""
+        rows = (one for one in self.deviations if guest in one.guests)
+        return [one for one in rows if one.concerns(engine, cpu)]
 
     def of_selftest(self, name: str, engine: str, cpu: str | None) -> Deviation | None:
         """The row because of which self-test ``name`` must fail there; None: it must pass."""
@@ -68,11 +90,13 @@ def table() -> Table:
 def parse(text: str) -> Table:
     """The table that ``text`` (TOML) holds. ValueError names what is wrong, and where."""
     data = tomllib.loads(text)
-    unknown = set(data) - {"deviation"}
+    unknown = set(data) - {"deviation", "latitude"}
     if unknown:
         raise ValueError(f"unknown tables: {', '.join(sorted(unknown))}")
-    rows = data.get("deviation", [])
-    return Table(tuple(_deviation(row, number) for number, row in enumerate(rows, 1)))
+    return Table(
+        tuple(_deviation(row, n) for n, row in enumerate(data.get("deviation", []), 1)),
+        tuple(_latitude(row, n) for n, row in enumerate(data.get("latitude", []), 1)),
+    )
 
 
 _WORDS = ("whose", "section", "rule", "instead")
@@ -101,6 +125,24 @@ def _deviation(row: dict[str, Any], number: int) -> Deviation:
     if not (found.selftests or found.guests or found.scenarios):
         raise ValueError(f"{where} names nothing that shows it ({', '.join(_SHOWN_BY)})")
     return found
+
+
+def _latitude(row: dict[str, Any], number: int) -> Latitude:
+    where = f"latitude {number}"
+    _only(row, where, ("why", "exits", "record", "fields", "guests", "vendors"))
+    vendors = row.get("vendors", False)
+    if not isinstance(vendors, bool):
+        raise ValueError(f"{where}: `vendors` must be true or false")
+    if ("exits" in row) == ("record" in row) or ("fields" in row and "record" not in row):
+        raise ValueError(f"{where} needs either `exits`, or `record` (with or without `fields`)")
+    return Latitude(
+        why=_text(row, where, "why"),
+        exits=_names(row, where, "exits"),
+        record=_text(row, where, "record") if "record" in row else "",
+        fields=_names(row, where, "fields"),
+        guests=_names(row, where, "guests"),
+        vendors=vendors,
+    )
 
 
 def _only(row: dict[str, Any], where: str, known: tuple[str, ...]) -> None:
@@ -143,9 +185,29 @@ def _sections(known: Table) -> Iterator[str]:
         yield "|---|---|---|---|"
         for row in known.deviations:
             if engine in row.engines:
-                cells = (f"{row.rule} ({row.section})", _instead(row), row.whose, _shown_by(row))
-                yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+                rule = f"{row.rule} ({row.section})"
+                yield _row(rule, _instead(row), row.whose, _shown_by(row))
+    yield "\n## What may differ\n"
+    yield "| what | between | why neither is wrong |"
+    yield "|---|---|---|"
+    for one in known.latitudes:
+        between = "VT-x and AMD-V" if one.vendors else "any two"
+        yield _row(_what(one), between, one.why)
     yield ""
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _what(one: Latitude) -> str:
+    if one.exits:
+        text = "exits " + ", ".join(f"`{kind}`" for kind in one.exits)
+    else:
+        fields = ", ".join(f"`{name}`" for name in one.fields)
+        text = f"{fields} of the record `{one.record}`" if fields else f"the record `{one.record}`"
+    guests = ", ".join(f"`{name}`" for name in one.guests)
+    return f"{text}, of the guest {guests}" if guests else text
 
 
 def _instead(row: Deviation) -> str:

@@ -1,10 +1,12 @@
 /* Before an entry: the events to deliver, the exits to wait for, the time to come back. */
 #include "cpu/apic.h"
+#include "svm/quirks.h"
+#include "svm/timer.h"
 #include "svm/vcpu.h"
 #include "vm/scheduler.h"
 #include "vm/vm.h"
 
-enum { RFLAGS_TF = 1 << 8, RFLAGS_RF = 1 << 16 };
+enum { RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9, RFLAGS_RF = 1 << 16 };
 
 /* Exceptions that must not go unnoticed: vm/exit.c says why. */
 #define WATCHED (1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC)
@@ -125,10 +127,18 @@ static void inject(struct svm_vcpu *vcpu, struct event event) {
     }
 }
 
-/* By V_IRQ, for which the processor itself waits until the guest is ready. */
+/* By V_IRQ, for which the processor itself waits until the guest is ready. EVENTINJ, which would do for a
+ * guest that is ready now, makes QEMU's TCG deliver twice: so only where V_IRQ would not do. */
 static void post_interrupt(struct svm_vcpu *vcpu, uint8_t vector) {
-    vcpu->vmcb->control.v_irq |= V_IRQ;
-    vcpu->vmcb->control.v_intr_vector = vector;
+    struct vmcb *vmcb = vcpu->vmcb;
+    if (svm_quirks.virtual_interrupts_need_sti && vmcb->state.rflags & RFLAGS_IF &&
+        !(vmcb->control.eventinj & EVENT_VALID)) {
+        vmcb->control.eventinj =
+            vector | (uint32_t)EVENT_INTERRUPT << EVENT_TYPE_SHIFT | EVENT_VALID;
+        return;
+    }
+    vmcb->control.v_irq |= V_IRQ;
+    vmcb->control.v_intr_vector = vector;
 }
 
 static void deliver(struct svm_vcpu *vcpu) {
@@ -174,5 +184,5 @@ void svm_prepare_entry(struct svm_vcpu *vcpu) {
         bool more = events_want_interrupt_window(&vcpu->vcpu.events);
         vmcb_set_intercept(vmcb, INTERCEPT_IRET, vcpu->in_nmi || more);
     }
-    apic_set_deadline(scheduler_deadline(&vcpu->vcpu));
+    svm_timer_set(scheduler_deadline(&vcpu->vcpu));
 }

@@ -7,6 +7,8 @@
 #include "cpu/control.h"
 #include "cpu/msr.h"
 #include "svm/bitmaps.h"
+#include "svm/quirks.h"
+#include "svm/timer.h"
 #include "vm/vcpu.h"
 #include "vm/xstate.h"
 
@@ -54,6 +56,8 @@ void svm_start(void) {
     svm_host_vmcb = (uint64_t)page_allocate();
     asm volatile("vmsave %%rax" : : "a"(svm_host_vmcb) : "memory");
     svm_bitmaps_start();
+    svm_quirks_try();
+    svm_timer_start();
     xstate_start();
     vcpu_features_read();
     print("svm", "on: revision %u, %u ASIDs, NPT%s%s", svm_capabilities.revision,
@@ -63,6 +67,7 @@ void svm_start(void) {
 
 void svm_stop(void) {
     svm_bitmaps_stop();
+    svm_timer_stop();
     apic_stop();
     wrmsr(VM_HSAVE_PA, 0);
     wrmsr(IA32_EFER, rdmsr(IA32_EFER) & ~(uint64_t)EFER_SVME);

@@ -6,6 +6,7 @@
 #include "cpu/port.h"
 #include "svm/length.h"
 #include "svm/operation.h"
+#include "svm/quirks.h"
 #include "vm/guest_memory.h"
 #include "vm/scheduler.h"
 #include "vm/vm.h"
@@ -37,6 +38,13 @@ static void decode_icebp(struct svm_vcpu *vcpu, struct vm_exit *exit) {
 static void decode_interrupt(struct svm_vcpu *vcpu, struct vm_exit *exit) {
     apic_take_interrupts();
     if (rdtsc() >= scheduler_deadline(&vcpu->vcpu)) {
+        exit->kind = VM_EXIT_TIMER;
+    }
+}
+
+/* The NMI has been taken already, at STGI. Perhaps it was the timer's (svm/timer.h). */
+static void decode_nmi(struct svm_vcpu *vcpu, struct vm_exit *exit) {
+    if (svm_quirks.interrupts_off_hold_exits && rdtsc() >= scheduler_deadline(&vcpu->vcpu)) {
         exit->kind = VM_EXIT_TIMER;
     }
 }
@@ -196,7 +204,7 @@ static const struct exit_code codes[] = {
     [0x5e] = {"VMEXIT_EXCP30", VM_EXIT_EXCEPTION, 0, decode_exception},
     [0x5f] = {"VMEXIT_EXCP31", VM_EXIT_EXCEPTION, 0, decode_exception},
     [0x60] = {"VMEXIT_INTR", VM_EXIT_INTERRUPT, 0, decode_interrupt},
-    [0x61] = {"VMEXIT_NMI", VM_EXIT_NMI, 0, NULL},
+    [0x61] = {"VMEXIT_NMI", VM_EXIT_NMI, 0, decode_nmi},
     [0x62] = {"VMEXIT_SMI", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x63] = {"VMEXIT_INIT", VM_EXIT_UNSUPPORTED, 0, NULL},
     [0x64] = {"VMEXIT_VINTR", VM_EXIT_IMPOSSIBLE, 0, NULL},

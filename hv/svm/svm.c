@@ -2,13 +2,13 @@
 #include "core/format.h"
 #include "core/pages.h"
 #include "core/records.h"
-#include "cpu/apic.h"
 #include "cpu/port.h"
 #include "svm/asid.h"
 #include "svm/checks.h"
 #include "svm/npt.h"
 #include "svm/operation.h"
 #include "svm/reasons.h"
+#include "svm/timer.h"
 #include "svm/vcpu.h"
 #include "vm/scheduler.h"
 #include "vm/vm.h"
@@ -58,7 +58,7 @@ static void vcpu_run(struct vcpu *vcpu) {
 }
 
 static void vcpu_wait(struct vcpu *vcpu) {
-    apic_wait(scheduler_deadline(vcpu));
+    svm_timer_wait(scheduler_deadline(vcpu));
 }
 
 static void skip_bytes(struct vcpu *vcpu, unsigned length) {

@@ -1,4 +1,4 @@
-#include "core/console.h"
+#include "core/nmi.h"
 #include "core/panic.h"
 #include "cpu/port.h"
 #include "vm/handlers.h"
@@ -71,8 +71,7 @@ static enum vm_action go_on(const struct vcpu *vcpu) {
 
 static enum vm_action handle_nmi(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
-    print("nmi", "received while %s ran", vcpu->vm->options.name);
-    return go_on(vcpu);
+    return go_on(vcpu); /* the hypervisor has taken it, and reports it below */
 }
 
 static enum vm_action handle_timer(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -127,6 +126,7 @@ const char *vm_exit_kind_name(enum vm_exit_kind kind) {
 
 static inline enum vm_action handle(struct vcpu *vcpu, const struct vm_exit *exit) {
     vcpu->vm->exits[exit->kind]++;
+    nmi_report();
     enum vm_action action = kinds[exit->kind].handle(vcpu, exit);
     if (vcpu->events.triple_fault) {
         return crash_because(vcpu, exit, "Triple fault");

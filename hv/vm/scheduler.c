@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "core/commands.h"
+#include "core/nmi.h"
 #include "core/time.h"
 #include "cpu/port.h"
 #include "vm/vm_commands.h"
@@ -164,6 +165,7 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
     slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
     unsigned last = count ? count - 1 : 0;
     for (;;) {
+        nmi_report();
         end_those_that_never_wake(ended);
         uint64_t now = rdtsc();
         struct vm *vm = next_runnable(last, now);

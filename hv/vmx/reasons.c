@@ -21,6 +21,8 @@ static void decode_exception(struct vm_exit *exit) {
     uint32_t information = (uint32_t)vmcs_read(VM_EXIT_INTERRUPTION_INFORMATION);
     exit->exception.type = information >> INTERRUPTION_TYPE_SHIFT & 7;
     if (exit->exception.type == EVENT_NMI) {
+        /* 28.5.5: NMIs stay blocked until an IRET. The trap handler takes this one, and ends with that. */
+        asm volatile("int $2" : : : "memory");
         exit->kind = VM_EXIT_NMI;
         return;
     }

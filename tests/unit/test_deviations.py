@@ -98,3 +98,45 @@ def test_what_would_hang_is_named_so_that_it_can_be_left_out() -> None:
 def test_a_cell_can_not_break_the_table() -> None:
     known = deviations.parse(ROW.replace("it is", "it | is"))
     assert r"it \| is" in deviations.updated(DOCUMENT, known)
+
+
+LATITUDE = """
+[[latitude]]
+record = "vm-stop"
+fields = ["ticks"]
+guests = ["one"]
+vendors = true
+why = "Pace."
+"""
+
+
+def test_a_latitude_counts_for_its_guests_and_vendors_alone() -> None:
+    (row,) = deviations.parse(LATITUDE).latitudes
+    assert row.concerns("one", vendors=True)
+    assert not row.concerns("one", vendors=False)
+    assert not row.concerns("another", vendors=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('why = "Pace."', "", "latitude 1 lacks `why`"),
+        ("vendors = true", 'vendors = "all"', "`vendors` must be true or false"),
+        ("record =", "exits = ['timer']\nrecord =", "needs either `exits`, or `record`"),
+        ('record = "vm-stop"', "exits = ['timer']", "needs either `exits`, or `record`"),
+        ("guests", "guest", "unknown key 'guest'"),
+    ],
+)
+def test_a_malformed_latitude_is_named(old: str, new: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        deviations.parse(LATITUDE.replace(old, new))
+
+
+def test_the_exits_that_may_differ_are_kinds_of_exit() -> None:
+    header = (project.root() / "hv" / "vm" / "exit.h").read_text(encoding="utf-8")
+    names = re.findall(r"^    VM_EXIT_(\w+),", header, re.MULTILINE)
+    kinds = {name.lower().replace("_", "-") for name in names} | {"any"}
+    guests = {path.stem for path in (project.root() / "hv" / "guests").glob("*.[cS]")}
+    for row in TABLE.latitudes:
+        assert set(row.exits) <= kinds
+        assert set(row.guests) <= guests
