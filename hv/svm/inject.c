@@ -8,8 +8,11 @@
 
 enum { RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9, RFLAGS_RF = 1 << 16 };
 
-/* Exceptions that must not go unnoticed: vm/exit.c says why. */
-#define WATCHED (1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC)
+/* Exceptions that must not go unnoticed, vm/exit.c says why; but the guest would miss what a #DB was. */
+uint32_t svm_watched_exceptions(void) {
+    uint32_t debug = svm_quirks.debug_exits_lose_dr6 ? 0 : 1u << VECTOR_DB;
+    return 1u << VECTOR_AC | debug | 1u << VECTOR_MC;
+}
 
 /* 15.20: what EVENTINJ asked for is done at once, so what an exit interrupted is in EXITINTINFO. */
 static void keep_interrupted_event(struct svm_vcpu *vcpu) {
@@ -68,10 +71,13 @@ static void start_step(struct svm_vcpu *vcpu) {
 bool svm_step_done(struct svm_vcpu *vcpu) {
     enum { DB_EXIT = 0x41, DR6_BREAKPOINTS = 0xf, DR6_BD = 1 << 13, DR6_BS = 1 << 14 };
     struct vmcb *vmcb = vcpu->vmcb;
+    if (vmcb->control.exitcode == DB_EXIT && svm_quirks.debug_exits_lose_dr6) {
+        vmcb->state.dr6 |= DR6_BS;
+    }
     bool done = vmcb->control.exitcode == DB_EXIT && vmcb->state.dr6 & DR6_BS;
     bool was_iret = vcpu->stepping_iret;
     vcpu->stepping = vcpu->stepping_iret = false;
-    vmcb->control.intercept_exceptions = WATCHED;
+    vmcb->control.intercept_exceptions = svm_watched_exceptions();
     if (done && was_iret) {
         vcpu->in_nmi = false; /* and RFLAGS came from the guest's stack */
     } else if (!vcpu->guest_tf) {

@@ -61,14 +61,14 @@ void svm_quirks_try(void) {
     set_up(trial->vmcb, RFLAGS_TF);
     trial->vmcb->control.intercept_exceptions = 1u << VECTOR_DB;
     svm_vmrun(trial);
-    svm_quirks.debug_exits_leave_dr6 = !(trial->vmcb->state.dr6 & DR6_BS);
+    svm_quirks.debug_exits_lose_dr6 = !(trial->vmcb->state.dr6 & DR6_BS);
     pages_free(trial->vmcb, 1);
     pages_free(trial, 1);
     if (svm_quirks.virtual_interrupts_need_sti || svm_quirks.interrupts_off_hold_exits ||
-        svm_quirks.debug_exits_leave_dr6) {
+        svm_quirks.debug_exits_lose_dr6) {
         print("svm", "not by the manual:%s%s%s",
               svm_quirks.virtual_interrupts_need_sti ? " V_IRQ waits for STI" : "",
               svm_quirks.interrupts_off_hold_exits ? " RFLAGS.IF holds exits" : "",
-              svm_quirks.debug_exits_leave_dr6 ? " #DB leaves DR6" : "");
+              svm_quirks.debug_exits_lose_dr6 ? " #DB loses DR6" : "");
     }
 }

@@ -9,9 +9,8 @@ struct svm_quirks {
     /* 15.21.1: under V_INTR_MASKING a physical interrupt exits whatever the guest's RFLAGS.IF is.
      * In Bochs 2.7 it does not while that has been 0 since VMRUN. */
     bool interrupts_off_hold_exits;
-    /* 15.12.2: at an intercepted #DB DR6 is what a handler would see. Bochs 2.7 leaves it as it was, and
-     * has the causes in EXITINFO2, which the manual leaves undefined. */
-    bool debug_exits_leave_dr6;
+    /* 15.12.2: at an intercepted #DB DR6 is what a handler would see. Bochs 2.7 loses what it was. */
+    bool debug_exits_lose_dr6;
 };
 
 /* Valid after svm_quirks_try, which needs AMD-V on and the local APIC's timer off. */

@@ -47,8 +47,7 @@ static void set_control(struct svm_vcpu *vcpu, uint64_t n_cr3) {
     struct vmcb_control *control = &vcpu->vmcb->control;
     /* CR4 is checked and shows the guest its own MCE. CR0, CR3 and (as V_TPR) CR8 are the guest's own. */
     control->intercept_cr_read = control->intercept_cr_write = 1 << 4;
-    /* vm/exit.c says why */
-    control->intercept_exceptions = 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC;
+    control->intercept_exceptions = svm_watched_exceptions();
     for (unsigned i = 0; i < sizeof intercepts / sizeof intercepts[0]; i++) {
         vmcb_set_intercept(vcpu->vmcb, intercepts[i], true);
     }

@@ -37,6 +37,9 @@ void svm_prepare_entry(struct svm_vcpu *vcpu);
 /* inject.c: events that the guest has not seen, or not seen to the end, go back to vcpu->events. */
 void svm_keep_undelivered_events(struct svm_vcpu *vcpu);
 
+/* inject.c: the exceptions that exit, a bit a vector. */
+uint32_t svm_watched_exceptions(void);
+
 /* inject.c: the intercepted IRET is about to run. */
 void svm_at_iret(struct svm_vcpu *vcpu);
 
