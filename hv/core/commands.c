@@ -35,7 +35,30 @@ static bool release_power(const char *arguments) {
     return true;
 }
 
+static bool held;
+
+/* Keeps every guest waiting, so that whoever looks at the machine finds the hypervisor running. */
+static bool hold(const char *arguments) {
+    (void)arguments;
+    bool already = held;
+    held = true;
+    record_begin("held");
+    record_end();
+    while (held && !already) {
+        commands_poll();
+    }
+    return true;
+}
+
+static bool go_on(const char *arguments) {
+    (void)arguments;
+    held = false;
+    return true;
+}
+
 static const struct command own[] = {
+    {"hold", hold},
+    {"go-on", go_on},
     {"pci", list_pci},
     {"power-off", release_power},
 };
@@ -55,6 +78,7 @@ static void carry_out(void) {
     struct word word;
     bool whole = length <= LONGEST;
     line[whole ? length : LONGEST] = '\0';
+    length = 0; /* the next line begins, perhaps within this command */
     bool done = whole && word_next(&arguments, &word) == WORD_OK &&
                 (run_from(own, sizeof own / sizeof own[0], word.key, arguments) ||
                  run_from(added, added_count, word.key, arguments));
@@ -71,7 +95,6 @@ void commands_poll(void) {
     for (unsigned i = 0; i < SERIAL_FIFO_DEPTH && serial_read(SERIAL_COM2, &byte); i++) {
         if (byte == '\n') {
             carry_out();
-            length = 0;
         } else if (length < LONGEST) {
             line[length++] = (char)byte;
         } else {

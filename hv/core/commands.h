@@ -2,6 +2,7 @@
  * What the harness may ask of a running hypervisor: a line of words on COM2, answered by a record.
  *
  *     pci                 the record `pci`: which functions are on the PCI buses now
+ *     hold                the record `held`; then no guest runs until `go-on`
  *     power-off           where the end waits for it (power.h): go on; no record
  *     map GUEST ADDRESS   the record `map`: how a guest-physical address is translated
  *
