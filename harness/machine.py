@@ -303,11 +303,28 @@ class Machine:
         self._traffic.write(data)
 
     def command(self, words: str) -> None:
-        """Ask the hypervisor for something, on COM2; `hv/core/commands.h` lists what it knows.
+        """Tell the hypervisor something, on COM2; `hv/core/commands.h` lists what it knows.
 
-        It answers by a record, at the next end of a guest's slice.
+        It hears of it at the next end of a guest's slice.
         """
         self._traffic.write_records(words.encode() + b"\n")
+
+    def ask(self, words: str, kind: str, timeout: float = 10) -> Record:
+        """Give the hypervisor a command; the record of ``kind`` by which it answers.
+
+        What can be expected is not touched by it. BAD_USAGE if the hypervisor can't answer.
+        """
+        asked = len(self.records)
+        self.command(words)
+
+        def answer() -> Record | None:
+            kinds = (kind, "unknown-command")
+            return next((r for r in self.records[asked:] if r.kind in kinds), None)
+
+        found = self._wait_for(answer, timeout, f"{words!r} was answered by a {kind!r} record")
+        if found.kind != kind:
+            raise bad_usage(f"the hypervisor can make nothing of the command {words!r}.")
+        return found
 
     def pump(self, deadline: float) -> bool:
         """Wait for events until ``deadline`` (monotonic seconds) and take in what came.

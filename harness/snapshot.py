@@ -7,7 +7,7 @@ its logs, its records and its console, as if it had been this one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Snapshot:
     boot: Boot
     console: bytes
     records: bytes
+    holds: bool  # whether the hypervisor waits to be told to go on
 
 
 def possible(engine: Engine) -> bool:
@@ -39,13 +40,17 @@ def save(machine: Machine, directory: Path) -> Snapshot:
     if engine_save is None:
         raise Unsupported(f"{machine.engine.name} has no snapshots")
     directory.mkdir(parents=True)
+    holds = _runs_guests(machine)
+    if holds:  # QEMU's TCG can't go on from the middle of a guest
+        machine.ask("hold", "held")
     machine.pause()
     engine_save(directory)
     machine.drain()
     logs = (machine.directory / name for name in ("console.log", "records.jsonl"))
     console, records = (log.read_bytes() for log in logs)
-    machine.resume()
-    return Snapshot(directory, machine.boot, console, records)
+    snapshot = Snapshot(directory, machine.boot, console, records, holds)
+    _go_on(machine, snapshot)
+    return snapshot
 
 
 def restore(engine: Engine, snapshot: Snapshot, directory: Path, **options: Any) -> Machine:
@@ -61,11 +66,22 @@ def restore(engine: Engine, snapshot: Snapshot, directory: Path, **options: Any)
     try:
         machine = Machine(engine, snapshot.boot, directory, running, **options)
         machine.replay(snapshot.console, snapshot.records)
-        machine.resume()
+        _go_on(machine, snapshot)
     except BaseException:
         running.kill()
         raise
     return machine
+
+
+def _runs_guests(machine: Machine) -> bool:
+    """Is it our hypervisor that runs there, with guests?"""
+    return any(r.kind == "boot" and r.get("virtualization") for r in machine.records)
+
+
+def _go_on(machine: Machine, snapshot: Snapshot) -> None:
+    machine.resume()
+    if snapshot.holds:
+        machine.command("go-on")
 
 
 def key(engine: Engine, boot: Boot) -> str:
@@ -76,7 +92,7 @@ def key(engine: Engine, boot: Boot) -> str:
     if program is not None:
         status = program.stat()
         parts += [status.st_size, status.st_mtime_ns]
-    parts += [boot.command_line, boot.memory_mib, boot.cpus, boot.cpu_model, boot.msrs]
+    parts.append(replace(boot, image=Path(), modules=()))
     for path, string in ((boot.image, ""), *((m.path, m.string) for m in boot.modules)):
         parts += [path.name, string, hashlib.sha256(path.read_bytes()).hexdigest()]
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -131,6 +131,9 @@ class Traffic:
 
     def restart(self) -> None:
         """A new boot begins: it has not ended, and input that the old one did not read is void."""
+        if self.end is not None:
+            for fd in self._wakeups:
+                self._selector.register(fd, selectors.EVENT_READ, "engine")
         self.end = None
         for waiting in self._input.values():
             waiting.clear()

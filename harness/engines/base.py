@@ -114,7 +114,9 @@ class Running(Protocol):
         """Let every CPU run on. Idempotent."""
 
     def reset(self) -> None:
-        """Press the reset button."""
+        """Press the reset button. The machine is paused then, before its first instruction, and
+        all that it had written before is taken in.
+        """
 
     def nmi(self) -> None:
         """Send a non-maskable interrupt to CPU 0."""

@@ -66,13 +66,27 @@ class _Qemu:
 
     def launch(self, boot: Boot, directory: Path, say: Say = silently) -> QemuRunning:
         """Start QEMU on ``boot``; see ``Engine.launch``."""
+        return self._launch(boot, directory)
+
+    def restore(self, boot: Boot, directory: Path, saved: Path) -> QemuRunning:
+        """Start QEMU with the state that `QemuRunning.save` wrote to ``saved``, paused."""
+        running = self._launch(boot, directory, "-S")
+        try:
+            running.load(saved, directory)
+        except BaseException:
+            running.kill()
+            raise
+        return running
+
+    def _launch(self, boot: Boot, directory: Path, *more: str) -> QemuRunning:
         available = self.availability()
         files = directory / "boot"
         binary = self.binary()
         files.mkdir(exist_ok=True)
         setup = set_up(
             boot, files, accelerator=self.accelerator, cpu=boot.cpu_model or self.default_cpu,
-            firmware=_installed(boot.firmware or self.firmware, binary or Path()), extra=self.extra,
+            firmware=_installed(boot.firmware or self.firmware, binary or Path()),
+            extra=(*self.extra, *more),
         )  # fmt: skip
         if binary is None or not available.usable:
             hint = f"; `{available.remedy}` would provide it" if available.remedy else ""
@@ -91,7 +105,9 @@ class QemuTcg(_Qemu):
     name = "qemu-tcg"
     accelerator = "tcg"
     default_cpu = "max"
-    control = frozenset({"qmp", "nmi", "reset", "registers", "memory", "smp", *FIRMWARE})
+    control = frozenset(
+        {"qmp", "nmi", "reset", "registers", "memory", "smp", "snapshots", *FIRMWARE}
+    )
 
 
 class QemuKvm(_Qemu):

@@ -124,6 +124,10 @@ class LocalTransport:
         while done < len(data):
             done += os.pwrite(self._memory, data[done:], address + done)
 
+    def memory_file(self) -> int:
+        """The shared memory file."""
+        return self._memory
+
     def take_file(self, name: str) -> bytes:
         """The content of a file that QEMU wrote into its working directory; the file goes."""
         file = self._files / name

@@ -57,6 +57,9 @@ class Transport(Protocol):
     def write_ram(self, address: int, data: bytes) -> None:
         """Write RAM at ``address``; Unsupported where it can't be."""
 
+    def memory_file(self) -> int | None:
+        """Descriptor of the file that is the machine's RAM; None where no file of this host is."""
+
     def take_file(self, name: str) -> bytes:
         """The content of a file that QEMU wrote into its working directory; the file goes."""
 
