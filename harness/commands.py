@@ -348,6 +348,27 @@ def diff(name: str, machines: Sequence[str], append: str, as_json: bool) -> int:
 
 
 @hv.command()
+@click.argument("names", nargs=-1, type=_Names(), metavar="[NAME]...")
+@click.option(
+    "--on",
+    "machines",
+    multiple=True,
+    metavar="ENGINE[:CPU]",
+    help="One more column, beside bochs, bochs:ryzen, qemu-tcg and qemu-kvm.",
+)
+@click.option("--html", type=_PATH, metavar="FILE", help="Write the matrix as a page, too.")
+@_json
+def matrix(names: Sequence[str], machines: Sequence[str], html: Path | None, as_json: bool) -> int:
+    """Run scenarios (all, unless named) on every engine and show what came of each.
+
+    The exit code is 1 if anything failed.
+    """
+    from harness import matrix as table
+
+    return table.main(names, machines, html, as_json=as_json)
+
+
+@hv.command()
 @_json
 def doctor(as_json: bool) -> int:
     """Say what this host offers, and what would enable more."""

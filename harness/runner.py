@@ -166,10 +166,7 @@ def plan(
     """
     from harness import choose
 
-    ours = project.image()
-    if not ours.is_file():
-        raise bad_usage(f"the hypervisor's image {ours} is missing; `make` builds it")
-    require_fresh(ours)
+    ours = require_image()
     for guest in scenario.guests:
         if not guest.path.is_file():
             raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
@@ -205,6 +202,15 @@ def plan(
         expectations=scenario.expectations,
         trace=trace,
     )
+
+
+def require_image() -> Path:
+    """The hypervisor's image. RunEnded BAD_USAGE if it is not built, STALE_IMAGE if not anew."""
+    ours = project.image()
+    if not ours.is_file():
+        raise bad_usage(f"the hypervisor's image {ours} is missing; `make` builds it")
+    require_fresh(ours)
+    return ours
 
 
 def require_fresh(image_path: Path) -> None:
