@@ -8,7 +8,7 @@ enum {
     PIT_COUNTER_0 = 0x40,
     PIT_COMMAND = 0x43,
     COUNTER_0_MODE_0 = 0x30, /* low then high byte, output rises on terminal count */
-    LATCH_STATUS_0 = 0xe2, /* read back */
+    LATCH_STATUS_0 = 0xe2,   /* read back */
     STATUS_OUTPUT = 0x80,
     LONGEST = 0xffff,
 };

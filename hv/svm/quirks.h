@@ -11,6 +11,10 @@ struct svm_quirks {
     bool interrupts_off_hold_exits;
     /* 15.12.2: at an intercepted #DB DR6 is what a handler would see. Bochs 2.7 loses what it was. */
     bool debug_exits_lose_dr6;
+    /* 15.6: the guest's traps stay behind. From Bochs 2.7 its single-step trap comes at STGI, on us. */
+    bool single_steps_follow_exits;
+    /* APM 2 3.1.2: reserved bits in CR3 are #GP. QEMU's TCG takes them, and VMRUN would refuse them. */
+    bool cr3_unchecked;
 };
 
 /* Valid after svm_quirks_try, which needs AMD-V on and the local APIC's timer off. */

@@ -80,28 +80,6 @@ static void decode_nested_page_fault(struct svm_vcpu *vcpu, struct vm_exit *exit
     }
 }
 
-/* MOV to or from CR4, the only ones that exit: 0F 20 or 22, then reg the number and rm the GPR. */
-static void decode_control_register(struct svm_vcpu *vcpu, struct vm_exit *exit) {
-    enum { MOV_LENGTH = 3, EXIT_CR_WRITE_0 = 0x10, ASSISTED_MOV = 63 };
-    const struct vmcb_control *control = &vcpu->vmcb->control;
-    exit->control.number = control->exitcode & 0xf;
-    exit->control.operation =
-        control->exitcode < EXIT_CR_WRITE_0 ? CONTROL_MOV_FROM : CONTROL_MOV_TO;
-    if (svm_capabilities.features & SVM_FEATURE_DECODE_ASSIST &&
-        control->exitinfo1 >> ASSISTED_MOV) {
-        exit->control.gpr = control->exitinfo1 & 0xf; /* 15.8.1 */
-        return;
-    }
-    uint8_t bytes[15], rex;
-    unsigned count = guest_fetch(&vcpu->vcpu, bytes, sizeof bytes);
-    unsigned at = instruction_prefixes(bytes, count, vcpu_in_64_bit_mode(&vcpu->vcpu), &rex);
-    if (at + MOV_LENGTH > count || bytes[at] != 0x0f || (bytes[at + 1] & 0xfd) != 0x20) {
-        exit->kind = VM_EXIT_UNSUPPORTED; /* not what the processor has read there */
-        return;
-    }
-    exit->control.gpr = (uint8_t)((bytes[at + 2] & 7) | (rex & 1) << 3);
-}
-
 /*
  * One row a line: harness/exit_table.py reads them, and the table in the docs comes from them. The codes
  * lie in three ranges: from 0, from 400H, and down from -1.
@@ -111,7 +89,7 @@ static const struct exit_code codes[] = {
     [0x01] = {"VMEXIT_CR1_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x02] = {"VMEXIT_CR2_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x03] = {"VMEXIT_CR3_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
-    [0x04] = {"VMEXIT_CR4_READ", VM_EXIT_CONTROL_REGISTER, 3, decode_control_register},
+    [0x04] = {"VMEXIT_CR4_READ", VM_EXIT_CONTROL_REGISTER, 0, svm_decode_control_register},
     [0x05] = {"VMEXIT_CR5_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x06] = {"VMEXIT_CR6_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x07] = {"VMEXIT_CR7_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
@@ -123,11 +101,11 @@ static const struct exit_code codes[] = {
     [0x0d] = {"VMEXIT_CR13_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x0e] = {"VMEXIT_CR14_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x0f] = {"VMEXIT_CR15_READ", VM_EXIT_IMPOSSIBLE, 0, NULL},
-    [0x10] = {"VMEXIT_CR0_WRITE", VM_EXIT_IMPOSSIBLE, 0, NULL},
+    [0x10] = {"VMEXIT_CR0_WRITE", VM_EXIT_CONTROL_REGISTER, 0, svm_decode_control_register},
     [0x11] = {"VMEXIT_CR1_WRITE", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x12] = {"VMEXIT_CR2_WRITE", VM_EXIT_IMPOSSIBLE, 0, NULL},
-    [0x13] = {"VMEXIT_CR3_WRITE", VM_EXIT_IMPOSSIBLE, 0, NULL},
-    [0x14] = {"VMEXIT_CR4_WRITE", VM_EXIT_CONTROL_REGISTER, 3, decode_control_register},
+    [0x13] = {"VMEXIT_CR3_WRITE", VM_EXIT_CONTROL_REGISTER, 0, svm_decode_control_register},
+    [0x14] = {"VMEXIT_CR4_WRITE", VM_EXIT_CONTROL_REGISTER, 0, svm_decode_control_register},
     [0x15] = {"VMEXIT_CR5_WRITE", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x16] = {"VMEXIT_CR6_WRITE", VM_EXIT_IMPOSSIBLE, 0, NULL},
     [0x17] = {"VMEXIT_CR7_WRITE", VM_EXIT_IMPOSSIBLE, 0, NULL},
@@ -313,6 +291,9 @@ unsigned svm_instruction_length(struct svm_vcpu *vcpu) {
     const struct exit_code *row = exit_code(control->exitcode);
     if (row->kind == VM_EXIT_IO) {
         return (unsigned)(control->exitinfo2 - vcpu->vmcb->state.rip); /* 15.10.2 */
+    }
+    if (row->kind == VM_EXIT_CONTROL_REGISTER) {
+        return vcpu->length;
     }
     if (svm_capabilities.features & SVM_FEATURE_NRIPS && control->nrip) {
         return (unsigned)(control->nrip - vcpu->vmcb->state.rip);

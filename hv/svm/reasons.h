@@ -13,5 +13,8 @@ struct exit_code {
     void (*decode)(struct svm_vcpu *vcpu, struct vm_exit *exit); /* NULL: no facts */
 };
 
+/* control_access.c */
+void svm_decode_control_register(struct svm_vcpu *vcpu, struct vm_exit *exit);
+
 /* For a number that the manual does not have, a row that says so. */
 const struct exit_code *exit_code(uint64_t code);

@@ -4,6 +4,7 @@
 #include "cpu/port.h"
 #include "debug.h"
 #include "svm/bitmaps.h"
+#include "svm/quirks.h"
 #include "svm/vcpu.h"
 
 /* What exits. Physical interrupts, NMIs and INIT are the hypervisor's; SVM's own instructions, which the
@@ -45,8 +46,10 @@ static const enum vmcb_intercept intercepts[] = {
 
 static void set_control(struct svm_vcpu *vcpu, uint64_t n_cr3) {
     struct vmcb_control *control = &vcpu->vmcb->control;
-    /* CR4 is checked and shows the guest its own MCE. CR0, CR3 and (as V_TPR) CR8 are the guest's own. */
-    control->intercept_cr_read = control->intercept_cr_write = 1 << 4;
+    /* CR0 and CR4 are checked, and CR4 shows the guest its own MCE. CR3 and (as V_TPR) CR8 are the guest's
+     * own, if the processor checks what it puts there. */
+    control->intercept_cr_read = 1 << 4;
+    control->intercept_cr_write = (uint16_t)(1 << 0 | svm_quirks.cr3_unchecked << 3 | 1 << 4);
     control->intercept_exceptions = svm_watched_exceptions();
     for (unsigned i = 0; i < sizeof intercepts / sizeof intercepts[0]; i++) {
         vmcb_set_intercept(vcpu->vmcb, intercepts[i], true);

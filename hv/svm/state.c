@@ -20,6 +20,12 @@ static uint64_t pdpte(const struct vcpu *vcpu, uint64_t cr3, unsigned index) {
     return entry;
 }
 
+/* LMA follows from LME and CR0.PG. (Bochs 2.7 has changed it already when MOV CR0 exits.) */
+static uint64_t efer(const struct vmcb_state *state) {
+    uint64_t lma = state->efer & EFER_LME && state->cr0 & CR0_PG_64 ? EFER_LMA : 0;
+    return (state->efer & ~(uint64_t)(EFER_SVME | EFER_LMA)) | lma;
+}
+
 uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register which) {
     const struct svm_vcpu *self = svm_vcpu(vcpu);
     const struct vmcb_state *state = &self->vmcb->state;
@@ -35,7 +41,7 @@ uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register which) {
     case VCPU_PDPTE1:
     case VCPU_PDPTE2:
     case VCPU_PDPTE3: return pdpte(vcpu, state->cr3, which - VCPU_PDPTE0);
-    case VCPU_EFER: return state->efer & ~(uint64_t)EFER_SVME;
+    case VCPU_EFER: return efer(state);
     case VCPU_PAT: return state->g_pat;
     case VCPU_DR7: return state->dr7;
     case VCPU_CS_BASE: return state->cs.base;

@@ -12,6 +12,7 @@ struct svm_vcpu {
     struct vmcb *vmcb;
     uint64_t generation;   /* of its ASID: asid.h */
     uint64_t cr4;          /* as the guest sees it */
+    unsigned length;       /* of the instruction that control_access.c has decoded */
     const char *violation; /* what VMRUN was going to find wrong with the VMCB, or NULL */
 
     /* inject.c: one instruction of the guest is stepped over, to get an exit behind it */
