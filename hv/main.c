@@ -7,6 +7,7 @@
 #include "core/start.h"
 #include "core/string.h"
 #include "core/words.h"
+#include "cpu/apic.h"
 #include "cpu/identify.h"
 #include "debug.h"
 #include "vm/boot_record.h"
@@ -82,6 +83,7 @@ noreturn void image_main(void) {
                          "(CPUID.80000001H:ECX.SVM[bit 2] is 0)");
     }
     virt->start();
+    apic_admit_nmis();
 
     for (unsigned i = 0; i < boot_info.module_count; i++) {
         if (vm_create(&vms[i], &vm_options[i], &boot_info.modules[i])) {

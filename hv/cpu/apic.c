@@ -13,6 +13,7 @@ enum apic_register {
     APIC_IN_SERVICE = 0x100, /* eight of them */
     APIC_COMMAND_LOW = 0x300,
     APIC_LVT_TIMER = 0x320,
+    APIC_LVT_LINT1 = 0x360,
     APIC_INITIAL_COUNT = 0x380,
     APIC_CURRENT_COUNT = 0x390,
     APIC_DIVIDE = 0x3e0,
@@ -25,6 +26,7 @@ enum apic_register {
 enum {
     SPURIOUS_ENABLE = 1 << 8,
     LVT_MASKED = 1 << 16,
+    LVT_NMI = 4 << 8, /* the delivery mode, 11.5.1 */
     DIVIDE_BY_1 = 0xb,
     COMMAND_TO_SELF = 1 << 18, /* fixed delivery; 11.6.1 */
     FIRST_X2APIC_MSR = 0x800,
@@ -103,7 +105,8 @@ static void on_interrupt(void) {
     /* else from an 8259, or spurious: neither wants an EOI here */
 }
 
-bool apic_start(void) {
+/* While software has it disabled all its local vectors are masked (11.4.7.2). */
+static bool enable(void) {
     if (!(cpuid(1, 0).edx & CPUID_1_EDX_APIC)) {
         return false;
     }
@@ -112,9 +115,22 @@ bool apic_start(void) {
         wrmsr(IA32_APIC_BASE, base | APIC_BASE_ENABLE);
     }
     registers = base & APIC_BASE_X2APIC ? 0 : (volatile uint32_t *)(base & APIC_BASE_ADDRESS);
+    write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
+    return true;
+}
+
+void apic_admit_nmis(void) {
+    if (enable()) {
+        write(APIC_LVT_LINT1, LVT_NMI);
+    }
+}
+
+bool apic_start(void) {
+    if (!enable()) {
+        return false;
+    }
     silence_8259s();
     descriptors_handle_interrupts(on_interrupt);
-    write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     write(APIC_LVT_TIMER, LVT_MASKED | VECTOR_TIMER); /* mode one-shot */
     write(APIC_DIVIDE, DIVIDE_BY_1);
     measure_timer();

@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Lets the machine's NMI line through, which is wired to LINT1 and masked by a reset. Without a local
+ * APIC it is at the processor itself. */
+void apic_admit_nmis(void);
+
 /* Enables the local APIC, silences the 8259s, and measures the timer. False: there is no local APIC. */
 bool apic_start(void);
 void apic_stop(void);
