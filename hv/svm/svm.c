@@ -88,9 +88,10 @@ static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
     details->number = (uint32_t)control->exitcode;
     details->qualification = control->exitinfo1;
     details->reason = row->name;
-    if (row->kind == VM_EXIT_ENTRY_FAILED && self->violation) {
+    if (row->kind == VM_EXIT_ENTRY_FAILED) {
         static char reason[128];
-        format(reason, sizeof reason, "%s: %s", row->name, self->violation);
+        format(reason, sizeof reason, "VM-entry failure: %s, %s", row->name,
+               self->violation ? self->violation : "no check of 15.5.1 that can be told");
         details->reason = reason;
     }
 }

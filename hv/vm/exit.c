@@ -115,6 +115,7 @@ static const struct {
     [VM_EXIT_INTERRUPT] = {"interrupt", handle_interrupt},
     [VM_EXIT_NMI] = {"nmi", handle_nmi},
     [VM_EXIT_TRIPLE_FAULT] = {"triple-fault", handle_crash},
+    [VM_EXIT_TASK_SWITCH] = {"task-switch", handle_crash},
     [VM_EXIT_UNSUPPORTED] = {"unsupported", handle_crash},
     [VM_EXIT_IMPOSSIBLE] = {"impossible", handle_impossible},
     [VM_EXIT_ENTRY_FAILED] = {"entry-failed", handle_crash},

@@ -29,6 +29,7 @@ enum vm_exit_kind {
     VM_EXIT_INTERRUPT,    /* for the hypervisor, not the guest */
     VM_EXIT_NMI,          /* for the hypervisor, not the guest */
     VM_EXIT_TRIPLE_FAULT,
+    VM_EXIT_TASK_SWITCH,  /* by hardware: not offered, the guest is stopped */
     VM_EXIT_UNSUPPORTED,  /* something that guests can't do here: the guest is stopped */
     VM_EXIT_IMPOSSIBLE,   /* needs a control that is never set: a bug of ours or of the processor */
     VM_EXIT_ENTRY_FAILED, /* the guest did not run at all */

@@ -31,7 +31,7 @@ TASK_SWITCH = {"reason": "Task switch"}
 
 def violation(address: int, access: str | None = None) -> dict[str, Any]:
     """Stopped at this guest-physical address. Walks of page tables read or write, by processor."""
-    expected = {"reason": "EPT violation", "address": hex(address)}
+    expected = {"reason": "Memory violation", "address": hex(address)}
     return expected if access is None else {**expected, "access": access}
 
 
@@ -124,7 +124,7 @@ ACTS: dict[str, list[Act]] = {
             exits_at_the_end=violation(MEMORY, "execute"),
             exits_at_canonical_end=SURVIVES,
             too_many_prefixes=SURVIVES,
-            rep_outs={"reason": "I/O instruction"},
+            rep_outs={"reason": "String I/O"},
             bad_xsetbv=SURVIVES,
             halt_under_trap_flag=SURVIVES,
             int1=SURVIVES,

@@ -147,7 +147,7 @@ def test_runs_are_tick_identical(boot_machine: BootMachine) -> None:
 
 def test_an_ept_misconfiguration_is_reported_with_the_entry(boot_machine: BootMachine) -> None:
     machine = boot_machine(modules=["hello"], command_line="debug=bad-ept", requires=VMX)
-    crash = machine.expect_record("crash", guest="hello", reason="EPT misconfiguration")
+    crash = machine.expect_record("crash", guest="hello", reason="Nested paging misconfiguration")
     assert crash["ept"]["misconfigured"] == "writable but not readable"
     assert int(crash["ept"]["entries"][-1], 16) & 7 == 6  # writable and executable, not readable
     assert machine.expect_record("done")["status"] == "guest-crashed"
