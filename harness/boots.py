@@ -64,11 +64,12 @@ class Wanted:
             cpus=self.cpus,
             cpu_model=self.cpu,
         )
-        return Prepared(
-            choice.engine if given is None or isinstance(given, str) else given,
-            boot,
-            image.build_id(boot.image) if self.image is None else None,
-        )
+        if given is None or isinstance(given, str):
+            engine = choice.engine
+        else:
+            engine = choose.prepared(given, self.requires)
+        build = image.build_id(boot.image) if self.image is None else None
+        return Prepared(engine, boot, build)
 
 
 def _guest(name: str) -> Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from harness.engines.base import FIRMWARE, Engine
+from harness.engines.base import CONTROL, FIRMWARE, Engine
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 NAMES = ("qemu-kvm", "bochs", "qemu-tcg")  # in order of preference
@@ -42,6 +42,15 @@ def engines() -> list[Engine]:
     return [engine(name) for name in NAMES]
 
 
+def prepared(candidate: Engine, requires: Collection[str]) -> Engine:
+    """``candidate``, or a kind of it that offers what costs too much to be always there."""
+    counting = getattr(candidate, "counting", None)
+    if counting is None or "deterministic" not in requires:
+        return candidate
+    counted: Engine = counting()
+    return counted
+
+
 def unmet(candidate: Engine, requires: Collection[str], cpu: str | None = None) -> tuple[str, str]:
     """Why ``candidate`` won't do, and what would help; two empty strings if it will."""
     from harness import probe
@@ -52,6 +61,8 @@ def unmet(candidate: Engine, requires: Collection[str], cpu: str | None = None) 
     wanted = [word for word in requires if word not in candidate.control]
     if firmware := [word for word in wanted if word in FIRMWARE]:
         return f"it does not boot with {firmware[0]}", ""
+    if lacking := [word for word in wanted if word in CONTROL]:
+        return f"it does not offer {', '.join(lacking)}", ""
     if not wanted and "hardware" not in candidate.control:
         return "", ""
     try:
@@ -89,7 +100,8 @@ def choose(
             engine(known)  # raises the sentence
     passed_over: list[tuple[str, str]] = []
     remedies: list[str] = []
-    for candidate in candidates():
+    for usual in candidates():
+        candidate = prepared(usual, requires)
         if name not in (AUTO, candidate.name):
             continue
         if only and candidate.name not in only:

@@ -11,6 +11,23 @@ from typing import Protocol
 
 FIRMWARE = ("qboot", "seabios")
 
+CONTROL = frozenset(
+    {
+        "deterministic",  # a run repeats to the instruction
+        "firmware-msrs",  # MSRs can be set before the image runs
+        "hardware",  # it is the host's processor that runs
+        "memory",
+        "nmi",
+        "qmp",
+        "registers",
+        "reset",
+        "smp",
+        "snapshots",
+        "step",
+    }
+)
+"""What an engine may offer whatever its CPU: words of ``Engine.control``, with FIRMWARE's."""
+
 
 @dataclass(frozen=True)
 class Module:
@@ -145,7 +162,7 @@ class Engine(Protocol):
 
     name: str
     default_cpu: str
-    control: frozenset[str]  # what it offers beside the CPU: "qmp", "deterministic", "smp", ...
+    control: frozenset[str]  # those of CONTROL and FIRMWARE that it offers
     processes: tuple[str, ...]  # the program names it starts (for a look with pgrep)
     patience: float  # how many times longer than on the others everything may take
 

@@ -19,6 +19,7 @@ from harness.engines.bochs_words import (
     entry_failures,
     examined,
     last_part,
+    linear_address,
     parse_registers,
 )
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -182,11 +183,13 @@ class BochsRunning:
                 self.resume()
 
     def read_physical(self, address: int, length: int) -> bytes:
-        """Physical memory; quick where paging is off, about 1 MB/s elsewhere."""
+        """Physical memory; quick where what runs now has it mapped, about 1 MB/s elsewhere."""
         self._check_range(address, length)
         with self._paused_for_a_moment():
-            if length > 4096 and not self.registers()["cr0"] >> 31:
-                return self._read_linear(address, length)
+            if length > 4096:
+                linear = linear_address(self._command("info tab"), address, length)
+                if linear is not None:
+                    return self._read_linear(linear, length)
             data = bytearray()
             while len(data) < length:
                 at = address + len(data)

@@ -103,3 +103,16 @@ def examined(text: str, size: int) -> bytes:
         for value in line.split():
             data += int(value, 16).to_bytes(size, "little")
     return bytes(data)
+
+
+def linear_address(text: str, address: int, length: int) -> int | None:
+    """Where, by what the debugger printed for "info tab", all of that physical memory is mapped.
+
+    It follows nested paging too, so that this holds within a guest. None: not in one piece.
+    """
+    pattern = r"^0x([0-9a-f]+)-0x[0-9a-f]+ -> 0x([0-9a-f]+)-0x([0-9a-f]+)\s*$"
+    for found in re.findall(pattern, text, re.MULTILINE):
+        linear, first, last = (int(digits, 16) for digits in found)
+        if first <= address and address + length - 1 <= last:
+            return linear + address - first
+    return None
