@@ -143,10 +143,22 @@ class BochsRunning:
         if self._prompt == 1:
             # Before the first prompt Bochs has no handler, and the interrupt would end it.
             self._await_prompt()
+        self._await_run()
         self.process.send_signal(signal.SIGINT)
         # It forgets an interrupt that comes just before it starts to run: ask again.
         self._await_prompt(again=0.1)
         self._paused = True
+
+    def _await_run(self) -> None:
+        """Wait until it has read that it may run, and says so: interrupted before that it hangs."""
+        deadline = time.monotonic() + ANSWER_WITHIN
+        while b"c\n" not in self._output and self.process.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return  # `_await_prompt` has the words for it
+            supervise.readable((*self.wakeups(), *self._serial_fds()), left)
+            self.idle()
+            self.service()
 
     def resume(self) -> None:
         """Let the machine run on."""
@@ -187,7 +199,8 @@ class BochsRunning:
         self._check_range(address, length)
         with self._paused_for_a_moment():
             if length > 4096:
-                linear = linear_address(self._command("info tab"), address, length)
+                said = self._command("creg", 'show "cpu0.VMX.in_vmx_guest"', "info tab")
+                linear = linear_address(said, address, length)
                 if linear is not None:
                     return self._read_linear(linear, length)
             data = bytearray()
