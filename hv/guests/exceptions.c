@@ -209,6 +209,7 @@ static uint8_t kernel_stack[4096], user_stack[4096];
 static void user_mode_ready(void) {
     uint64_t base = (uint64_t)&tss;
     tss.rsp0 = (uint64_t)(kernel_stack + sizeof kernel_stack);
+    tss.rest[22] = sizeof tss << 16; /* the I/O map base: there is none, so no port is permitted */
     gdt[6] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ul << 40 | (base >> 24 & 0xff) << 56;
     gdt[7] = base >> 32;
     struct {
