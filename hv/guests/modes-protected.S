@@ -175,6 +175,18 @@ guest_start:
 	mov $EFER_LME, %eax
 	refused 15, wrmsr
 
+	/* Are they kept at all? Under AMD's nested paging they are read whenever the processor walks
+	 * (APM 2 15.25.13), and there is no more to be seen. */
+	movl $DIRECTORY_3 + PRESENT, PDPT + 8
+	mov %cr4, %eax			/* an exit, too */
+	invlpg ALIAS
+	cmpl $0x11111111, ALIAS + 0x1000
+	je 5f
+	cmpl $0x22222222, ALIAS + 0x1000
+	report 22
+	jmp end
+5:	movl $DIRECTORY_2 + PRESENT, PDPT + 8
+
 	/* ... and when CR3 is loaded, which then keeps its value. */
 	mov $1, %ebx
 4:	mov bad_bits(,%ebx,8), %eax
@@ -229,7 +241,7 @@ guest_start:
 	mov ALIAS + 0x10, %eax
 	cmp $0x33333333, %eax
 	report 21
-
+end:
 	mov $HYPERCALL_EXIT, %eax
 	xor %edi, %edi
 	hypercall

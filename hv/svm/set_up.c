@@ -102,7 +102,7 @@ static void set_state(struct svm_vcpu *vcpu, const struct vcpu_start *start) {
     state->cr3 = start->cr3;
     vcpu->cr4 = long_mode ? CR4_PAE : 0;
     state->cr4 = vcpu->cr4 | CR4_MCE;
-    state->efer = EFER_SVME | (long_mode ? EFER_LME | EFER_LMA : 0);
+    svm_set(&vcpu->vcpu, VCPU_EFER, long_mode ? EFER_LME : 0);
     state->g_pat = PAT_AT_RESET;
     state->rip = start->rip;
     state->rsp = start->rsp;

@@ -20,10 +20,23 @@ static uint64_t pdpte(const struct vcpu *vcpu, uint64_t cr3, unsigned index) {
     return entry;
 }
 
-/* LMA follows from LME and CR0.PG. (Bochs 2.7 has changed it already when MOV CR0 exits.) */
-static uint64_t efer(const struct vmcb_state *state) {
-    uint64_t lma = state->efer & EFER_LME && state->cr0 & CR0_PG_64 ? EFER_LMA : 0;
-    return (state->efer & ~(uint64_t)(EFER_SVME | EFER_LMA)) | lma;
+/*
+ * LMA is LME and CR0.PG, both of which exit where they change. Until then the real LME stays 0: QEMU's TCG,
+ * leaving a guest that has LME without PG and PAE, would not turn the hypervisor's own paging on again.
+ * VMRUN insists on SVME (15.5.1).
+ */
+static void set_efer(struct svm_vcpu *self, uint64_t value) {
+    struct vmcb_state *state = &self->vmcb->state;
+    const uint64_t long_mode = EFER_LME | EFER_LMA;
+    self->lme = value & EFER_LME;
+    state->efer = (value & ~long_mode) | EFER_SVME |
+                  (self->lme && state->cr0 & CR0_PG_64 ? long_mode : 0);
+}
+
+static uint64_t get_efer(const struct svm_vcpu *self) {
+    uint64_t lma = self->lme && self->vmcb->state.cr0 & CR0_PG_64 ? EFER_LMA : 0;
+    const uint64_t ours = EFER_SVME | EFER_LME | EFER_LMA;
+    return (self->vmcb->state.efer & ~ours) | (self->lme ? EFER_LME : 0) | lma;
 }
 
 uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register which) {
@@ -41,7 +54,7 @@ uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register which) {
     case VCPU_PDPTE1:
     case VCPU_PDPTE2:
     case VCPU_PDPTE3: return pdpte(vcpu, state->cr3, which - VCPU_PDPTE0);
-    case VCPU_EFER: return efer(state);
+    case VCPU_EFER: return get_efer(self);
     case VCPU_PAT: return state->g_pat;
     case VCPU_DR7: return state->dr7;
     case VCPU_CS_BASE: return state->cs.base;
@@ -68,15 +81,20 @@ void svm_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value) {
     case VCPU_RSP: state->rsp = value; return;
     case VCPU_RFLAGS: state->rflags = value; return;
     case VCPU_PAT: state->g_pat = value; break;
-    case VCPU_CR0: state->cr0 = value; break;
+    case VCPU_CR0: {
+        uint64_t efer = get_efer(self);
+        state->cr0 = value;
+        set_efer(self, efer);
+        break;
+    }
     case VCPU_CR3: state->cr3 = value; break;
     case VCPU_CR4:
         /* MCE, whatever the guest thinks: without it a machine check would shut the processor down. */
         self->cr4 = value;
         state->cr4 = value | CR4_MCE;
         break;
-    case VCPU_EFER: state->efer = value | EFER_SVME; break; /* 15.5.1: VMRUN insists on it */
-    default: return;                                        /* PDPTEs: see above */
+    case VCPU_EFER: set_efer(self, value); break;
+    default: return; /* PDPTEs: see above */
     }
     asid_flush(self); /* what MOV to control registers does besides */
 }

@@ -12,6 +12,7 @@ struct svm_vcpu {
     struct vmcb *vmcb;
     uint64_t generation;   /* of its ASID: asid.h */
     uint64_t cr4;          /* as the guest sees it */
+    bool lme;              /* EFER.LME, likewise */
     unsigned length;       /* of the instruction that control_access.c has decoded */
     const char *violation; /* what VMRUN was going to find wrong with the VMCB, or NULL */
 
