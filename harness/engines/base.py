@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
+
+from harness.engines.line import Line
 
 FIRMWARE = ("qboot", "seabios")
 
@@ -106,10 +107,16 @@ class Process(Protocol):
 class Running(Protocol):
     """A machine that an engine has started. Not thread-safe; every call has its own deadline."""
 
-    console: socket.socket  # COM1, both ways, raw bytes
-    records: socket.socket  # COM2, both ways, raw bytes
     argv: tuple[str, ...]
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
+
+    @property
+    def console(self) -> Line:
+        """COM1."""
+
+    @property
+    def records(self) -> Line:
+        """COM2."""
 
     @property
     def process(self) -> Process:

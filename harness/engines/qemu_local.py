@@ -1,6 +1,6 @@
-"""A QEMU on this host: a child of this process, reached over socketpairs that it inherits.
+"""A QEMU on this host: a child of this process, reached over pipes and a socketpair.
 
-No port, no path. The machine's RAM is a memory file that both processes share, so it can be read
+No port. The machine's RAM is a memory file that both processes share, so it can be read
 at any time, even after the end.
 """
 
@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from harness import supervise
+from harness.engines.line import Line, PipeLine
 from harness.engines.qemu_command import Lines, Setup, command_line
 from harness.engines.qemu_words import last_words, tail
 from harness.engines.qmp import NEGOTIATE, Channel
@@ -34,8 +35,8 @@ class LocalTransport:
         argv: tuple[str, ...],
         directory: Path,
         files: Path,
-        console: socket.socket,
-        records: socket.socket,
+        console: Line,
+        records: Line,
         channel: Channel,
         memory: int,
     ) -> None:
@@ -56,19 +57,20 @@ class LocalTransport:
             _link(files, word, source)
         memory_size = setup.boot.memory_mib << 20
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            pairs = [socket.socketpair() for _ in range(3)]
-            for mine, its in pairs:
-                ours.callback(mine.close)
-                theirs.callback(its.close)
+            console, records = PipeLine(directory / "com1"), PipeLine(directory / "com2")
+            qmp, its_qmp = socket.socketpair()
+            for one in (console, records, qmp):
+                ours.callback(one.close)
+            theirs.callback(its_qmp.close)
             memory = os.memfd_create("vanderpool-ram", os.MFD_CLOEXEC)
             ours.callback(os.close, memory)
             os.ftruncate(memory, memory_size)
-            inherited = tuple(its.fileno() for _, its in pairs)
-            com1, com2, control = (f"socket,fd={descriptor}" for descriptor in inherited)
-            memory_file = f"/proc/self/fd/{memory}"
-            lines = Lines(com1, com2, control, cpu_log=f"../{CPU_LOG}", memory=memory_file)
+            lines = Lines(
+                "pipe,path=../com1", "pipe,path=../com2", f"socket,fd={its_qmp.fileno()}",
+                cpu_log=f"../{CPU_LOG}", memory=f"/proc/self/fd/{memory}",
+            )  # fmt: skip
             argv = command_line(str(program), setup, lines)
-            pairs[2][0].sendall(NEGOTIATE)
+            qmp.sendall(NEGOTIATE)
             log = theirs.enter_context((directory / LOG).open("wb"))
             (directory / CPU_LOG).unlink(missing_ok=True)
             try:
@@ -76,14 +78,13 @@ class LocalTransport:
                     argv,
                     files,
                     stderr=log,
-                    pass_fds=(*inherited, memory),
+                    pass_fds=(its_qmp.fileno(), memory),
                     largest_file=memory_size + _LARGEST_LOG,
                 )
             except OSError as error:
                 raise RunEnded(
                     Verdict.ENGINE_DIED, f"{program} can't be started: {error.strerror}."
                 ) from None
-            console, records, qmp = (mine for mine, _ in pairs)
             ours.pop_all()
             return cls(process, argv, directory, files, console, records, Channel(qmp), memory)
 

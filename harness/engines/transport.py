@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from typing import Protocol
 
 from harness.engines.base import Process
+from harness.engines.line import Line
 from harness.engines.qmp import Channel
 
 
@@ -24,10 +24,16 @@ class Exit:
 class Transport(Protocol):
     """One QEMU's process, serial lines, QMP, files and memory."""
 
-    console: socket.socket
-    records: socket.socket
     channel: Channel
     argv: tuple[str, ...]
+
+    @property
+    def console(self) -> Line:
+        """COM1."""
+
+    @property
+    def records(self) -> Line:
+        """COM2."""
 
     @property
     def process(self) -> Process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -314,3 +315,17 @@ def test_several_machines_run_side_by_side(any_engine: Engine, start_machine: St
         machine.send(f"machine {number}")
     for number, machine in enumerate(machines):
         machine.expect(f"MACHINE {number}")
+
+
+def test_a_machine_does_not_wait_until_what_it_writes_is_read(
+    qemu: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(qemu, "chatty")
+    finished = b"all is written"
+    deadline = time.monotonic() + 30
+    while machine.read_physical(0x200000, len(finished)) != finished:
+        machine.qmp("query-status")  # takes time, and reads no serial line
+        assert time.monotonic() < deadline
+    machine.pause()
+    machine.drain()
+    assert (machine.directory / "console.log").stat().st_size == 20_000
