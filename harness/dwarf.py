@@ -193,7 +193,7 @@ def _parse(image: Path, wanted: Mapping[str, Sequence[str]]) -> Layout:
     try:
         with image.open("rb") as file:
             elf = ELFFile(file)
-            if not elf.has_dwarf_info():
+            if not elf.has_dwarf_info(strict=True):  # .eh_frame says no types
                 raise bad_usage(f"{image} has no debug information: it must be compiled with -g")
             for unit in elf.get_dwarf_info().iter_CUs():
                 top = unit.get_top_DIE()
