@@ -71,10 +71,12 @@ class Traffic:
             running.records: _Log(directory / "records.jsonl"),
         }
         self._open = set(self._takers)
+        # Kept, since an engine that was given up has closed its lines.
+        self._descriptors = {line: (line.fileno(), write_fileno(line)) for line in self._open}
         self._selector = selectors.DefaultSelector()
         for line in self._open:
             line.setblocking(False)
-            self._selector.register(line.fileno(), selectors.EVENT_READ, line)
+            self._watch(line)
         self._wakeups = running.wakeups()
         for fd in self._wakeups:
             self._selector.register(fd, selectors.EVENT_READ)
@@ -184,15 +186,17 @@ class Traffic:
 
     def _watch(self, line: Line) -> None:
         """Wait for what comes on a line, and for room in it where something waits to be sent."""
-        events = {line.fileno(): selectors.EVENT_READ} if line in self._open else {}
-        writer = write_fileno(line)
+        reader, writer = self._descriptors[line]
+        events = dict.fromkeys((reader, writer), 0)  # one descriptor, where the line is a socket
+        if line in self._open:
+            events[reader] |= selectors.EVENT_READ
         if self._input[line]:
-            events[writer] = events.get(writer, 0) | selectors.EVENT_WRITE
-        for fd in {line.fileno(), writer}:
+            events[writer] |= selectors.EVENT_WRITE
+        for fd, wanted in events.items():
             if fd in self._selector.get_map():
                 self._selector.unregister(fd)
-            if fd in events:
-                self._selector.register(fd, events[fd], line)
+            if wanted:
+                self._selector.register(fd, wanted, line)
 
     def _receive(self, line: Line) -> bool:
         try:

@@ -15,13 +15,15 @@ from pathlib import Path
 from harness import supervise
 from harness.engines.line import Line, PipeLine
 from harness.engines.qemu_command import Lines, Setup, command_line
-from harness.engines.qemu_words import last_words, tail
+from harness.engines.qemu_words import last_words, tail, unknown_to_it, version
 from harness.engines.qmp import NEGOTIATE, Channel
 from harness.engines.transport import Exit
-from harness.verdict import RunEnded, Verdict
+from harness.verdict import RunEnded, Verdict, bad_usage
 
 LOG = "engine.log"
 CPU_LOG = "cpu.log"
+
+OLDEST = (6, 0)  # has -action, and snapshots over QMP
 
 _LARGEST_LOG = 1 << 30  # bytes; bounds a log that a guest floods
 
@@ -62,9 +64,8 @@ class LocalTransport:
             for one in (console, records, qmp):
                 ours.callback(one.close)
             theirs.callback(its_qmp.close)
-            memory = os.memfd_create("vanderpool-ram", os.MFD_CLOEXEC)
+            memory = _memory_file(memory_size)
             ours.callback(os.close, memory)
-            os.ftruncate(memory, memory_size)
             lines = Lines(
                 "pipe,path=../com1", "pipe,path=../com2", f"socket,fd={its_qmp.fileno()}",
                 cpu_log=f"../{CPU_LOG}", memory=f"/proc/self/fd/{memory}",
@@ -98,7 +99,12 @@ class LocalTransport:
     def exit(self) -> Exit | None:
         """How QEMU ended; None while it has not."""
         status = self.process.poll()
-        return None if status is None else Exit(status, self.words())
+        if status is None:
+            return None
+        words = self.words()
+        if status == 1 and unknown_to_it(words) and (old := _too_old(self.argv[0])):
+            words = (old, *words)
+        return Exit(status, words)
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for QEMU's end; whether it has ended."""
@@ -149,6 +155,38 @@ class LocalTransport:
         if self._memory >= 0:
             os.close(self._memory)
             self._memory = -1
+
+
+def _memory_file(size: int) -> int:
+    """A new file of ``size`` bytes that no directory has; BAD_USAGE if it can't be made."""
+    try:
+        memory = os.memfd_create("vanderpool-ram", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(memory, size)
+        except OSError:
+            os.close(memory)
+            raise
+    except OSError as error:
+        raise bad_usage(
+            f"a file of {size >> 20} MiB for the machine's memory can't be made: {error.strerror}."
+        ) from None
+    return memory
+
+
+def _too_old(program: str) -> str:
+    """A clause that says so if this QEMU is; else nothing."""
+    try:
+        asked = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = version(asked.stdout.decode("utf-8", "replace"))
+    if found is None or found >= OLDEST:
+        return ""
+    has, needed = (".".join(map(str, number)) for number in (found, OLDEST))
+    return f"qemu {has} is too old: {needed} or newer is needed"
 
 
 def _link(directory: Path, word: str, source: Path) -> None:

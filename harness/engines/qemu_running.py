@@ -15,6 +15,7 @@ from harness.engines.transport import Transport
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 ANSWER_WITHIN = 10.0  # seconds for any QMP command
+_LAST_MOMENT = 0.5  # seconds from the end of QMP to that of QEMU
 _SAVED = "memory.bin"  # in QEMU's working directory
 
 
@@ -53,7 +54,7 @@ class QemuRunning:
     def end(self) -> End | None:
         """How the machine ended: by an event, then the process still holds it; or by its exit."""
         if self._end is None:
-            self._end = self._end_by_event() or self._end_by_exit()
+            self._end = self._end_by_event() or self._end_by_exit() or self._end_by_silence()
         return self._end
 
     def _end_by_event(self) -> End | None:
@@ -101,6 +102,15 @@ class QemuRunning:
             words.insert(0, f"killed by {signal.Signals(-status).name}")
         return End(EndKind.DIED, None, "\n".join(words) or f"exit status {status}")
 
+    def _end_by_silence(self) -> End | None:
+        """A QEMU that closes its QMP connection and lives on is of no use to anyone."""
+        if not self._channel.lost:
+            return None
+        if self._transport.wait(_LAST_MOMENT):  # what closed it was QEMU's end
+            return self._end_by_exit()
+        self._transport.end()
+        return End(EndKind.DIED, None, "it closed its QMP connection, and was ended")
+
     # Control
 
     def qmp(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
@@ -134,7 +144,7 @@ class QemuRunning:
             raise self._silent(error) from None
 
     def _silent(self, error: NoAnswer) -> RunEnded:
-        ended = self._transport.wait(0.2)
+        ended = self._transport.wait(_LAST_MOMENT)
         words = self._transport.words() if ended else ()
         if not ended:
             self._end = End(EndKind.DIED, None, f"stopped answering: {error}")
