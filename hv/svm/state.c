@@ -29,8 +29,8 @@ static void set_efer(struct svm_vcpu *self, uint64_t value) {
     struct vmcb_state *state = &self->vmcb->state;
     const uint64_t long_mode = EFER_LME | EFER_LMA;
     self->lme = value & EFER_LME;
-    state->efer = (value & ~long_mode) | EFER_SVME |
-                  (self->lme && state->cr0 & CR0_PG_64 ? long_mode : 0);
+    state->efer =
+        (value & ~long_mode) | EFER_SVME | (self->lme && state->cr0 & CR0_PG_64 ? long_mode : 0);
 }
 
 static uint64_t get_efer(const struct svm_vcpu *self) {

@@ -40,7 +40,7 @@ static struct vcpu *vcpu_create(struct vm *vm, const struct vcpu_start *start) {
         pages_free(vcpu, 1);
         return 0;
     }
-    svm_vmcb_set_up(vcpu, start, npt_root(vm->map));
+    svm_vmcb_set_up(vcpu, start, (uint64_t)vm->map->nested.root);
     return &vcpu->vcpu;
 }
 
@@ -96,6 +96,14 @@ static void read_details(struct vcpu *vcpu, struct vm_exit_details *details) {
     }
 }
 
+static void map_record_root(const struct guest_map *map) {
+    nested_record_root("npt", &map->nested);
+}
+
+static void map_record(const struct guest_map *map, uint64_t guest) {
+    nested_record("npt", &map->nested, guest);
+}
+
 const struct virt svm = {
     .name = "svm",
     .hypercall = VIRT_VMMCALL,
@@ -107,8 +115,8 @@ const struct virt svm = {
     .map_create = npt_create,
     .map_add = npt_add,
     .map_destroy = npt_destroy,
-    .map_record_root = npt_record_root,
-    .map_record = npt_record,
+    .map_record_root = map_record_root,
+    .map_record = map_record,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
     .vcpu_run = vcpu_run,
