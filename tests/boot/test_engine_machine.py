@@ -291,6 +291,33 @@ def test_a_triple_faulted_machine_stays_for_inspection(qemu: Engine, start_machi
     assert b"about to fault" in machine.read_physical(0x100000, 0x1000)
 
 
+def test_a_panic_that_the_kernel_tells_the_machine_of_freezes_it(
+    qemu: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(qemu, "pvpanic")
+    with pytest.raises(RunEnded, match="reported a panic through the machine") as caught:
+        machine.expect("never")
+    assert caught.value.verdict is Verdict.PANIC
+    assert machine.end is not None
+    assert machine.end.kind is EndKind.GUEST_PANIC
+    assert machine.registers()["rdi"] == 0x600DF00D
+    assert b"dying" in machine.read_physical(0x100000, 0x1000)
+    machine.reset()
+    machine.expect("dying")
+
+
+def test_a_reset_begins_the_records_anew_and_forgets_old_output(
+    qemu: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(qemu, "halves")
+    machine.expect("half")
+    machine.reset()  # in the middle of the record numbered 0
+    machine.expect("half")
+    machine.send("x")
+    assert machine.expect_record("whole")["value"] == 42
+    assert machine.problems == []
+
+
 def test_the_reset_button_starts_the_kernel_anew(qemu: Engine, start_machine: Start) -> None:
     machine = start_machine(qemu, "echo")
     machine.expect("ready")
