@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.runner import Outcome
     from harness.scenario import Scenario
 
+PATIENCE = 3.0  # times a scenario's limit: that an engine is slow is no difference
 CONTEXT = 3  # lines before the first difference that are shown, and after it
 ANY = "any"  # among the exits that may differ
 _LONGEST = 64 << 20  # bytes of a console that are looked at
@@ -107,8 +108,16 @@ def run(scenario: Scenario, machine: Machine, *, append: str = "") -> Seen:
     """Run ``scenario`` on ``machine``. RunEnded where it can't be run there at all."""
     from harness import runner
 
+    if scenario.cpu and machine.cpu not in (None, scenario.cpu):
+        raise bad_usage(f"{machine}: {scenario.name} is about the CPU {scenario.cpu}")
+    patience = 1.0 if scenario.verdict is Verdict.TIMEOUT else PATIENCE
     outcome = runner.run(
-        scenario, engine=machine.engine, cpu=machine.cpu, append=append, trace=True
+        scenario,
+        engine=machine.engine,
+        cpu=machine.cpu,
+        timeout=scenario.timeout * patience,
+        append=append,
+        trace=True,
     )
     if outcome.verdict in (Verdict.ENGINE_MISSING, Verdict.BAD_USAGE, Verdict.STALE_IMAGE):
         raise RunEnded(outcome.verdict, f"{machine}: {outcome.sentence}", evidence=outcome.evidence)
@@ -150,16 +159,24 @@ def compare(scenario: Scenario, left: Seen, right: Seen, table: deviations.Table
     found: list[Difference] = []
     notes: list[str] = []
     vendors = left.vendor != right.vendor
+    general = tuple(
+        f"{side.machine}: {row}"
+        for side in (left, right)
+        for row in table.of_scenario(scenario.name, side.machine.engine, side.machine.cpu)
+    )
     if left.verdict != right.verdict:
-        said = ((f"{side.verdict}: {side.sentence}",) for side in (left, right))
-        found.append(Difference("", "verdict", 1, *said))
+        ours, theirs = ([f"{side.verdict}: {side.sentence}"] for side in (left, right))
+        found.append(Difference("", "verdict", 1, tuple(ours), tuple(theirs), known=general))
     for name, image in [("", ""), *((one.name, one.path.stem) for one in scenario.guests)]:
-        rules = [one for one in table.latitudes if one.concerns(image, vendors=vendors)]
+        rules = [
+            one for one in table.latitudes if one.concerns(scenario.name, image, vendors=vendors)
+        ]
         known = tuple(
             f"{side.machine}: {row}"
             for side in (left, right)
             for row in table.of_guest(image, side.machine.engine, side.machine.cpu)
         )
+        known = (*general, *known)
         for respect, lines in (("console", _console_lines), ("records", _lines), ("exits", _exits)):
             if respect != "exits" or (left.whole and right.whole):
                 ours, theirs = (lines(side, name, rules) for side in (left, right))
@@ -190,24 +207,25 @@ def _lines(side: Seen, guest: str, rules: Rules) -> list[str]:
         free = [rule for rule in rules if rule.record == kind]
         if any(not rule.fields for rule in free):
             continue
-        dropped = {"seq", "kind", "guest", *(name for rule in free for name in rule.fields)}
         lines.append(f"record {kind}")
         try:
-            lines += _members(record, dropped, "")
+            lines += _members(record, free, "")
         except RecursionError:  # a guest's doing
             lines.append("  (nested too deep)")
     return lines
 
 
-def _members(record: Mapping[str, Any], dropped: set[str], within: str) -> Iterator[str]:
-    """The members but the ``dropped``; "registers.cr4" is within another."""
+def _members(record: Mapping[str, Any], rules: Rules, within: str) -> Iterator[str]:
+    """What has to agree of each member; "registers.cr4" is within another."""
     for key, value in record.items():
         name = f"{within}{key}"
-        if name in dropped:
+        if name in ("seq", "kind", "guest"):
             continue
+        for rule in rules:
+            value = rule.bound(name, value)
         if isinstance(value, Mapping):
-            yield from _members(value, dropped, f"{name}.")
-        else:
+            yield from _members(value, rules, f"{name}.")
+        elif value is not None:
             yield f"  {name} = {value}"
 
 

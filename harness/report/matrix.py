@@ -12,7 +12,7 @@ from harness.report.terminal import shown_path
 from harness.report.text import plain
 from harness.verdict import bad_usage
 
-_STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim"}
+_STYLES = {"passed": "green", "failed": "bold red", "known": "yellow", "skipped": "dim"}
 
 
 def progress(screen: Screen) -> Callable[[int, int], None]:
@@ -25,8 +25,9 @@ def progress(screen: Screen) -> Callable[[int, int], None]:
 
 
 def reasons(matrix: Matrix) -> dict[str, int]:
-    """A number for each reason why something was skipped, in order of appearance."""
-    found = dict.fromkeys(cell.sentence for cell in matrix.cells if cell.status == "skipped")
+    """A number for each reason why something can't pass, in order of appearance."""
+    told = (cell for cell in matrix.cells if cell.status in ("skipped", "known"))
+    found = dict.fromkeys(cell.sentence for cell in told)
     return {sentence: number for number, sentence in enumerate(found, 1)}
 
 
@@ -37,7 +38,7 @@ def counts(matrix: Matrix) -> str:
 
 
 def show(matrix: Matrix, screen: Screen) -> None:
-    """Write the table, then why things failed or were skipped."""
+    """Write the table, then why things failed, can't pass, or were skipped."""
     numbers = reasons(matrix)
     heads = ["scenario", *(str(machine) for machine in matrix.machines)]
     vendors = ["", *(matrix.vendor(machine) for machine in matrix.machines)]
@@ -60,8 +61,8 @@ def show(matrix: Matrix, screen: Screen) -> None:
 
 
 def _text(cell: Cell, numbers: dict[str, int]) -> str:
-    if cell.status == "skipped":
-        return f"skipped ({numbers[cell.sentence]})"
+    if cell.sentence in numbers:
+        return f"{cell.status} ({numbers[cell.sentence]})"
     word = cell.status if cell.verdict in (cell.status, "") else f"{cell.status}: {cell.verdict}"
     return f"{word} {cell.seconds:.2f} s" if cell.status == "passed" else word
 
@@ -98,10 +99,10 @@ def write_page(matrix: Matrix, path: Path) -> None:
 _CSS = """
 :root { color-scheme: light dark; --ink: #1c2127; --quiet: #66707b; --paper: #ffffff;
   --line: #dfe3e8; --head: #f4f6f8; --good: #17703a; --good-wash: #e7f5ec;
-  --bad: #b3261e; --bad-wash: #fdeceb; }
+  --bad: #b3261e; --bad-wash: #fdeceb; --odd: #7a5b00; --odd-wash: #fbf3dc; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --quiet: #98a2ad; --paper: #14181c;
   --line: #2d343b; --head: #1c2228; --good: #6fd08f; --good-wash: #16301f;
-  --bad: #ff8a80; --bad-wash: #3a1a18; } }
+  --bad: #ff8a80; --bad-wash: #3a1a18; --odd: #e6c46a; --odd-wash: #332a12; } }
 * { box-sizing: border-box; }
 body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: var(--ink);
   background: var(--paper); font: 15px/1.45 system-ui, sans-serif; }
@@ -115,7 +116,9 @@ thead th { background: var(--head); vertical-align: bottom; } thead .quiet { fon
 tbody th { font-weight: 600; }
 .passed { color: var(--good); background: var(--good-wash); }
 .failed { color: var(--bad); background: var(--bad-wash); font-weight: 600; }
+.known { color: var(--odd); background: var(--odd-wash); }
 .skipped { color: var(--quiet); }
+.known a, .skipped a { color: inherit; }
 .time { float: right; padding-left: .8rem; opacity: .75; font-weight: normal; }
 code { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
 li { margin: .3rem 0; }
@@ -152,7 +155,7 @@ def page(matrix: Matrix) -> Iterator[str]:
         yield "</tr>"
     yield "</tbody></table></div>"
     if numbers:
-        yield "<h2>Skipped because</h2>\n<ol>"
+        yield "<h2>Known, or skipped, because</h2>\n<ol>"
         for sentence, number in numbers.items():
             yield f'<li id="reason-{number}">{_html(sentence)}</li>'
         yield "</ol>"
@@ -161,9 +164,9 @@ def page(matrix: Matrix) -> Iterator[str]:
 
 def _cell(cell: Cell, numbers: dict[str, int]) -> str:
     title = f' title="{_html(cell.sentence)}"' if cell.sentence else ""
-    if cell.status == "skipped":
-        number = numbers[cell.sentence]
-        return f'<td class="skipped"{title}>skipped <a href="#reason-{number}">{number}</a></td>'
+    if cell.sentence in numbers:
+        link = f'<a href="#reason-{numbers[cell.sentence]}">{numbers[cell.sentence]}</a>'
+        return f'<td class="{cell.status}"{title}>{cell.status} {link}</td>'
     word = cell.status if cell.verdict in (cell.status, "") else f"{cell.status}: {cell.verdict}"
     time = f'<span class="time">{cell.seconds:.2f} s</span>'
     return f'<td class="{cell.status}"{title}>{_html(word)} {time}</td>'

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import deviations, diff, scenario
+from harness.diff import Machine
 from tests.conftest import Hv
 
 pytestmark = pytest.mark.usefixtures("bochs_here", "qemu_here")
@@ -30,6 +32,17 @@ def test_hello_is_the_same_under_vt_x_and_amd_v(hv: Hv) -> None:
     done = hv("diff", "hello")
     assert done.stdout == "same  hello on bochs and qemu-tcg\n"
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["demo", "ept-escape", "mmio", "modes", "neighbours", "timer"])
+def test_what_guests_observe_is_the_same_everywhere_but_for_what_is_known(name: str) -> None:
+    found = scenario.find(name)
+    reference, *others = (
+        diff.run(found, Machine.parse(text)) for text in ("bochs", "bochs:ryzen", "qemu-tcg")
+    )
+    for other in others:
+        comparison = diff.compare(found, reference, other, deviations.table())
+        assert comparison.same, "\n".join(diff.described(comparison))
 
 
 def test_a_guest_that_shows_its_engine_is_found_out(hv: Hv) -> None:

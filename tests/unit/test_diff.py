@@ -11,6 +11,7 @@ import pytest
 from harness import deviations, diff
 from harness.diff import Machine, Seen
 from harness.scenario import Guest, Scenario
+from harness.verdict import RunEnded
 
 SCENARIO = Scenario("made-up", Path("made-up.toml"), "", guests=(Guest(Path("hello.bin"), "one"),))
 
@@ -41,6 +42,20 @@ why = "Not a guest's affair."
 exits = ["control-register"]
 vendors = true
 why = "They intercept differently."
+
+[[latitude]]
+record = "crash"
+fields = ["registers.rflags"]
+bits = 0x10000
+why = "RF."
+
+[[deviation]]
+engines = ["qemu-tcg"]
+whose = "QEMU 7.2"
+section = "APM 2 15.1"
+rule = "This must not be."
+instead = "it ends"
+scenarios = ["doomed"]
 
 [[latitude]]
 exits = ["any"]
@@ -181,3 +196,36 @@ def test_a_record_that_nests_without_end_is_only_a_line() -> None:
 def test_a_machine_is_written_as_engine_and_cpu(text: str, machine: Machine) -> None:
     assert Machine.parse(text) == machine
     assert str(machine) == text
+
+
+@pytest.mark.parametrize(
+    ("flags", "same"), [("0x10046", True), ("0x46", True), ("0x47", False), ("RF", False)]
+)
+def test_of_a_register_only_the_bits_that_the_table_names_may_differ(
+    flags: str, same: bool
+) -> None:
+    def crash(rflags: str) -> dict[str, Any]:
+        record = {"kind": "crash", "guest": "one", "registers": {"rflags": rflags, "cr0": "0x11"}}
+        return {"one": [record]}
+
+    left = seen(records=crash("0x46"))
+    assert compare(seen("qemu-tcg", records=crash(flags)), left).same is same
+
+
+def test_a_scenario_that_is_known_to_fail_somewhere_makes_no_difference_there() -> None:
+    scenario = dataclasses.replace(SCENARIO, name="doomed")
+    right = dataclasses.replace(
+        seen("qemu-tcg", console={}, exits={}), verdict="triple-fault", sentence="it ended"
+    )
+    comparison = diff.compare(scenario, seen(), right, TABLE)
+    assert comparison.same
+    assert {one.respect for one in comparison.differences} == {"verdict", "console", "exits"}
+    assert all(one.known for one in comparison.differences)
+    right = dataclasses.replace(right, machine=Machine("bochs", "ryzen"))
+    assert not diff.compare(scenario, seen(), right, TABLE).same
+
+
+def test_a_scenario_about_another_cpu_is_not_compared() -> None:
+    scenario = dataclasses.replace(SCENARIO, cpu="tigerlake")
+    with pytest.raises(RunEnded, match="made-up is about the CPU tigerlake"):
+        diff.run(scenario, Machine("bochs", "ryzen"))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from harness import matrix
+from harness.deviations import Deviation, Table
 from harness.diff import Machine
 from harness.matrix import Cell, Matrix
 from harness.report import matrix as report
 from harness.report.screen import Screen
+from harness.runner import Outcome
+from harness.scenario import Scenario
 from harness.verdict import RunEnded, Verdict
 
 BOCHS, KVM = Machine("bochs"), Machine("qemu-kvm")
@@ -113,7 +117,7 @@ def test_the_page_is_light_or_dark_as_the_reader_likes() -> None:
 
 def test_the_json_has_every_cell_and_the_counts() -> None:
     document = MATRIX.as_json()
-    assert document["counts"] == {"passed": 1, "failed": 1, "skipped": 2}
+    assert document["counts"] == {"passed": 1, "failed": 1, "known": 0, "skipped": 2}
     assert document["machines"] == [
         {"name": "bochs", "vendor": "VT-x"},
         {"name": "qemu-kvm", "vendor": ""},
@@ -133,7 +137,47 @@ def test_an_unknown_engine_is_refused_before_anything_runs() -> None:
 
 
 def test_a_page_that_can_not_be_written_is_one_sentence() -> None:
-    from pathlib import Path
-
     with pytest.raises(RunEnded, match="the page can't be written to"):
         report.write_page(MATRIX, Path("/nonexistent/page.html"))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "row", "status", "sentence"),
+    [
+        (Verdict.PASSED, False, "passed", ""),
+        (Verdict.FAILED, False, "failed", "it went wrong"),
+        (Verdict.FAILED, True, "known", "Bochs 2.7: it is (SDM 3C 27.2)"),
+        (Verdict.PASSED, True, "failed", "it is said to fail: Bochs 2.7: it is (SDM 3C 27.2)"),
+    ],
+)
+def test_a_scenario_that_the_table_says_to_fail_must_fail(
+    monkeypatch: pytest.MonkeyPatch, verdict: Verdict, row: bool, status: str, sentence: str
+) -> None:
+    scenario = Scenario("made-up", Path("made-up.toml"), "")
+    outcome = Outcome("made-up", verdict, sentence="it went wrong")
+    known = Deviation(
+        ("bochs",), "Bochs 2.7", "SDM 3C 27.2", "It must not be.", "it is", scenarios=("made-up",)
+    )
+    monkeypatch.setattr("harness.choose.unmet", lambda *_: ("", ""))
+    monkeypatch.setattr("harness.runner.run", lambda *_, **__: outcome)
+    monkeypatch.setattr("harness.deviations.table", lambda: Table((known,) if row else ()))
+    cell = matrix.examine(scenario, BOCHS)
+    assert (cell.status, cell.sentence) == (status, sentence)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "machine", "why"),
+    [
+        (Scenario("a", Path("a.toml"), "", engines=("bochs",)), KVM, "it is about bochs"),
+        (
+            Scenario("a", Path("a.toml"), "", cpu="tigerlake"),
+            Machine("bochs", "ryzen"),
+            "it is about the CPU tigerlake",
+        ),
+    ],
+)
+def test_a_machine_that_a_scenario_is_not_about_is_skipped(
+    scenario: Scenario, machine: Machine, why: str
+) -> None:
+    cell = matrix.examine(scenario, machine)
+    assert (cell.status, cell.sentence) == ("skipped", why)
