@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,28 @@ class Type:
                     inner, found = type_.member(name)
                     return offset + inner, found
         raise KeyError(name)
+
+    def unpacker(self, *names: str) -> struct.Struct:
+        """What unpacks these members quickly, out of many: integers, and anything else as bytes.
+
+        "label.vm" is a member of a member. ValueError if they are not named in order of place.
+        """
+        places = []
+        for name in names:
+            offset, type_ = 0, self
+            for part in name.split("."):
+                inner, type_ = type_.member(part)
+                offset += inner
+            places.append((offset, type_))
+        form, at = "<", 0
+        for offset, type_ in places:
+            if offset < at:
+                raise ValueError(f"{', '.join(names)} do not lie in this order")
+            integer = type_.kind in ("unsigned", "enumeration", "pointer")
+            code = {1: "B", 2: "H", 4: "I", 8: "Q"}[type_.size] if integer else f"{type_.size}s"
+            form += f"{offset - at}x{code}"
+            at = offset + type_.size
+        return struct.Struct(f"{form}{self.size - at}x")
 
     def decode(self, data: bytes) -> Any:
         """The value that ``data`` (as long as the type) holds: int, bool, str, list or dict.

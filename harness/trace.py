@@ -104,16 +104,19 @@ def fetch(read: Read, image: Path) -> Trace:
     for cpu, ring in enumerate(type_.decode(read(address, type_.size))):
         records, overwritten = _records(read, layout, ring)
         lost += overwritten
-        exits += (names.exit(cpu, record) for record in records)
+        exits += (names.exit(cpu, *record) for record in records)
     exits.sort(key=lambda one: one.time)  # of several processors; each has its own in order
     hz, number = layout.locate("hz")
     return Trace(tuple(exits), lost, max(1, number.decode(read(hz, number.size))))
 
 
+_FIELDS = ("time", "rip", "facts", "label.cycles", "label.vm", "label.vcpu", "label.kind")
+
+
 def _records(
     read: Read, layout: dwarf.Layout, ring: Mapping[str, int]
-) -> tuple[Iterable[dict[str, Any]], int]:
-    """The records of one ring, oldest first, and how many were overwritten."""
+) -> tuple[Iterable[tuple[Any, ...]], int]:
+    """The ``_FIELDS`` of one ring's records, oldest first, and how many were overwritten."""
     start, end, next_, laps = (ring[name] for name in ("start", "end", "next", "laps"))
     if next_ == 0:
         return (), 0  # off
@@ -126,53 +129,53 @@ def _records(
         data = data[next_ - start :] + data[: next_ - start]
     count, capacity = len(data) // record.size, (end - start) // record.size
     written = laps * capacity + (next_ - start) // record.size
-    decoded = (record.decode(data[n * record.size : (n + 1) * record.size]) for n in range(count))
-    return decoded, written - count
+    return record.unpacker(*_FIELDS).iter_unpack(data), written - count
 
 
 @dataclass
 class _Names:
-    """Turns numbers in records into what they are called."""
+    """Turns numbers in records into what they are called; each only once, for there are many."""
 
     read: Read
     layout: dwarf.Layout
     _guests: dict[int, str] = field(default_factory=dict)
+    _told: dict[tuple[int, bytes], tuple[str, str]] = field(default_factory=dict)
 
-    def exit(self, cpu: int, record: Mapping[str, Any]) -> Exit:
-        label = record["label"]
-        kind = self._kind(label["kind"])
-        return Exit(
-            time=record["time"],
-            cpu=cpu,
-            guest=self._guest(label["vm"]),
-            vcpu=label["vcpu"],
-            kind=kind,
-            what=self._what(kind, record["facts"]),
-            rip=record["rip"],
-            cycles=label["cycles"] or None,
-        )
-
-    def _kind(self, number: int) -> str:
-        name = self.layout.types["enum vm_exit_kind"].names.get(number, f"kind-{number}")
-        return name.removeprefix("VM_EXIT_").lower().replace("_", "-")
+    def exit(
+        self,
+        cpu: int,
+        time: int,
+        rip: int,
+        facts: bytes,
+        cycles: int,
+        vm: int,
+        vcpu: int,
+        kind: int,
+    ) -> Exit:
+        guest = self._guests.get(vm) or self._guest(vm)
+        name, what = self._told.get((kind, facts)) or self._tell(kind, facts)
+        return Exit(time, cpu, guest, vcpu, name, what, rip, cycles or None)
 
     def _guest(self, number: int) -> str:
-        if number not in self._guests:
-            try:
-                address, type_ = self.layout.locate(f"vms[{number}].options.name")
-                name = str(type_.decode(self.read(address, type_.size)))
-            except RunEnded:
-                name = ""
-            self._guests[number] = name or f"guest-{number}"
+        try:
+            address, type_ = self.layout.locate(f"vms[{number}].options.name")
+            name = str(type_.decode(self.read(address, type_.size)))
+        except RunEnded:
+            name = ""
+        self._guests[number] = name or f"guest-{number}"
         return self._guests[number]
 
-    def _what(self, kind: str, facts: list[int]) -> str:
-        member = _DECODED.get(kind)
-        if member is None:
-            return self._of_registers(kind, facts[0], facts[1])
-        _, type_ = self.layout.types["struct vm_exit"].member(member)
-        raw = b"".join(word.to_bytes(8, "little") for word in facts)
-        return _SAY[member](type_.decode(raw))
+    def _tell(self, number: int, facts: bytes) -> tuple[str, str]:
+        name = self.layout.types["enum vm_exit_kind"].names.get(number, f"kind-{number}")
+        kind = name.removeprefix("VM_EXIT_").lower().replace("_", "-")
+        if member := _DECODED.get(kind):
+            _, type_ = self.layout.types["struct vm_exit"].member(member)
+            what = _SAY[member](type_.decode(facts))
+        else:
+            rax, rcx = (int.from_bytes(facts[at : at + 8], "little") for at in (0, 8))
+            what = self._of_registers(kind, rax, rcx)
+        self._told[number, facts] = kind, what
+        return kind, what
 
     def _of_registers(self, kind: str, rax: int, rcx: int) -> str:
         low, count = rax & 0xFFFFFFFF, rcx & 0xFFFFFFFF

@@ -92,6 +92,16 @@ def test_a_structure_is_decoded_by_the_names_of_its_members(image: Path) -> None
     }
 
 
+def test_members_of_many_structures_are_unpacked_at_once(image: Path) -> None:
+    _, type_ = dwarf.layout(image, WANTED).locate("things[0]")
+    data = bytearray(2 * type_.size)
+    data[0:8], data[12], data[42], data[56 + 12] = b"abcdefgh", 7, 3, 1
+    unpacker = type_.unpacker("name", "colour", "half.right")
+    assert list(unpacker.iter_unpack(bytes(data))) == [(b"abcdefgh", 7, 3), (bytes(8), 1, 0)]
+    with pytest.raises(ValueError, match="do not lie in this order"):
+        type_.unpacker("colour", "name")
+
+
 def test_a_number_without_an_enumerator_stays_a_number(image: Path) -> None:
     colour = dwarf.layout(image, WANTED).types["enum colour"]
     assert [colour.decode(bytes([n, 0, 0, 0])) for n in (0, 7, 8)] == ["RED", "GREEN", 8]
