@@ -1,4 +1,4 @@
-"""Without VT-x and AMD-V the hypervisor refuses: seen on serial, over QMP, and in the machine's memory."""
+"""Without VT-x and AMD-V the hypervisor refuses: on serial, over QMP, and in memory."""
 
 from __future__ import annotations
 

@@ -145,3 +145,28 @@ def test_physical_memory_is_found_where_it_is_mapped(
     text: str, address: int, length: int, linear: int | None
 ) -> None:
     assert bochs_words.linear_address(text, address, length) == linear
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "qemu-system-x86_64: -action: invalid option",
+        "qemu-system-x86_64: -device pvpanic: 'pvpanic' is not a valid device model name",
+        "qemu-system-x86_64: -object memory-backend-file: Property '.share' not found",
+    ],
+)
+def test_qemu_does_not_know_what_it_was_told(words: str) -> None:
+    assert qemu_words.unknown_to_it(("something else", words))
+    assert not qemu_words.unknown_to_it(("qemu-system-x86_64: cannot set up guest memory",))
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("QEMU emulator version 7.2.19 (Debian 1:7.2+dfsg-7)\nCopyright", (7, 2, 19)),
+        ("QEMU emulator version 10.0.0", (10, 0, 0)),
+        ("no such thing", None),
+    ],
+)
+def test_qemu_says_its_version(said: str, version: tuple[int, ...] | None) -> None:
+    assert qemu_words.version(said) == version
