@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from harness.engines.base import CONTROL, FIRMWARE, Engine
+from harness.engines.base import CONTROL, FIRMWARE, Engine, Say, silently
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 NAMES = ("qemu-kvm", "bochs", "qemu-tcg")  # in order of preference
+BY_NAME = ("qemu-kvm-in-bochs",)  # used where a run names it, never chosen: it takes its time
 AUTO = "auto"
 
 
@@ -34,11 +35,16 @@ def engine(name: str) -> Engine:
         from harness.engines.qemu import QemuKvm
 
         return QemuKvm()
-    raise bad_usage(f"there is no engine {name!r}: it must be {AUTO}, {', '.join(NAMES)}.")
+    if name == "qemu-kvm-in-bochs":
+        from harness.engines.qemu_kvm_in_bochs import QemuKvmInBochs
+
+        return QemuKvmInBochs()
+    known = ", ".join((AUTO, *NAMES, *BY_NAME))
+    raise bad_usage(f"there is no engine {name!r}: it must be one of {known}.")
 
 
 def engines() -> list[Engine]:
-    """All engines, best first, whether usable here or not."""
+    """All engines that may be chosen, best first, whether usable here or not."""
     return [engine(name) for name in NAMES]
 
 
@@ -51,7 +57,9 @@ def prepared(candidate: Engine, requires: Collection[str]) -> Engine:
     return counted
 
 
-def unmet(candidate: Engine, requires: Collection[str], cpu: str | None = None) -> tuple[str, str]:
+def unmet(
+    candidate: Engine, requires: Collection[str], cpu: str | None = None, say: Say = silently
+) -> tuple[str, str]:
     """Why ``candidate`` won't do, and what would help; two empty strings if it will."""
     from harness import probe
 
@@ -67,7 +75,7 @@ def unmet(candidate: Engine, requires: Collection[str], cpu: str | None = None) 
         return "", ""
     try:
         # On hardware even a boot that needs nothing is tried first: that KVM opens proves little.
-        offered = probe.features(candidate, cpu)
+        offered = probe.features(candidate, cpu, say)
     except RunEnded as error:
         if error.verdict is Verdict.BAD_USAGE and not wanted:
             return "", ""  # the probe isn't built, and nothing depends on it
@@ -87,27 +95,29 @@ def choose(
     name: str = AUTO,
     cpu: str | None = None,
     *,
+    say: Say = silently,
     candidates: Callable[[], list[Engine]] = engines,
 ) -> Choice:
     """The best engine that offers all of ``requires`` (control words or CPU features).
 
     ``only``: names that may be used at all (empty: all). ``name``: this one, unless "auto".
-    ``cpu``: the engine's CPU model. Raises RunEnded: ENGINE_MISSING with each engine's reason and
-    remedy; BAD_USAGE for an unknown name.
+    ``cpu``: the engine's CPU model. ``say`` hears what a trial boot waits for. Raises RunEnded:
+    ENGINE_MISSING with each engine's reason and remedy; BAD_USAGE for an unknown name.
     """
-    for known in (*only, name):
-        if known != AUTO and known not in {e.name for e in candidates()}:
-            engine(known)  # raises the sentence
+    offered = candidates()
+    for known in dict.fromkeys((*only, name)):
+        if known != AUTO and known not in {e.name for e in offered}:
+            offered.append(engine(known))  # raises the sentence where there is none
     passed_over: list[tuple[str, str]] = []
     remedies: list[str] = []
-    for usual in candidates():
+    for usual in offered:
         candidate = prepared(usual, requires)
         if name not in (AUTO, candidate.name):
             continue
         if only and candidate.name not in only:
             passed_over.append((candidate.name, "this run does not use it"))
             continue
-        reason, remedy = unmet(candidate, requires, cpu)
+        reason, remedy = unmet(candidate, requires, cpu, say)
         if not reason:
             return Choice(candidate, passed_over)
         passed_over.append((candidate.name, reason))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import __version__
+from harness.choose import AUTO, BY_NAME, NAMES
 from harness.engines.base import FIRMWARE
 from harness.verdict import RunEnded, Verdict, bad_usage
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from harness.runner import Job, Outcome
     from harness.scenario import Scenario
 
-ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-tcg")
 
 _PATH = click.Path(path_type=Path)
 _engine = click.option(
-    "--engine", type=click.Choice(ENGINES), default="auto", help="Run on this engine."
+    "--engine",
+    type=click.Choice((AUTO, *NAMES, *BY_NAME)),
+    default=AUTO,
+    help="Run on this engine.",
 )
 _cpu = click.option("--cpu", metavar="MODEL", help="The engine's own name of a CPU model.")
 _firmware = click.option(

@@ -37,7 +37,7 @@ __all__ = [  # pytest finds fixtures here, tests the types
 ]
 
 CONSOLE_TAIL = 60  # lines that a failure's report shows
-_ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-tcg")
+_ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-kvm-in-bochs", "qemu-tcg")  # importing costs time
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

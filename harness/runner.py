@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import image, project, rundir
-from harness.engines.base import Boot, EndKind, Module, Unsupported
+from harness.engines.base import Boot, EndKind, Module, Say, Unsupported, silently
 from harness.judge import Judge
 from harness.scenario import Expectation, Scenario
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -159,8 +159,11 @@ def plan(
     append: str = "",
     trace: bool = False,
     firmware: str | None = None,
+    say: Say = silently,
 ) -> Job:
     """Choose the engine and lay out the machine for a scenario, starting nothing.
+
+    ``say`` hears what takes long where an engine's processor has to be tried first.
 
     Raises RunEnded: STALE_IMAGE, ENGINE_MISSING, or BAD_USAGE for a missing image or guest.
     """
@@ -173,7 +176,7 @@ def plan(
     model = cpu or scenario.cpu
     wanted = firmware or scenario.firmware
     requires = (*scenario.requires, *filter(None, (wanted,)))
-    choice = choose.choose(requires, scenario.engines, engine, model)
+    choice = choose.choose(requires, scenario.engines, engine, model, say=say)
     limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
     words = list(filter(None, (scenario.append, append)))
     if trace and not any(word.startswith("trace=") for word in " ".join(words).split()):
@@ -244,6 +247,7 @@ def run(
     seconds; ``append`` is added to the hypervisor's command line; ``trace`` asks for the exits;
     ``firmware`` is "qboot" or "seabios".
     """
+    audience = observer or Silent()
     return execute(
         lambda: plan(
             scenario,
@@ -253,11 +257,12 @@ def run(
             append=append,
             trace=trace,
             firmware=firmware,
+            say=audience.progress,
         ),
         Outcome(scenario.name, expected=scenario.verdict),
         directory=directory,
-        observer=observer or Silent(),
-    )
+        observer=audience,
+    )  # fmt: skip
 
 
 def execute(

@@ -183,7 +183,9 @@ class Agent:
         self._send(" ".join(words).encode("utf-8", "surrogateescape") + b"\n")
         return self._answer()
 
-    def _answer(self, seconds: float = ANSWER_WITHIN) -> list[str]:
+    def _answer(self, size: int = 0) -> list[str]:
+        """The answer to a request, for which ``size`` bytes are still on their way."""
+        seconds = ANSWER_WITHIN + size / SLOWEST
         self.wait(lambda: bool(self._answers), seconds, "no answer")
         answer = self._answers.popleft()
         if answer[0] == "@error":
@@ -193,7 +195,7 @@ class Agent:
     def _request_with(self, data: bytes, *words: str) -> None:
         self._request(*words)
         self._send(data)
-        self._answer(ANSWER_WITHIN + len(data) / SLOWEST)
+        self._answer(len(data))
 
     def put(self, name: str, data: bytes) -> None:
         """Bring ``data`` into the appliance's store as ``name``; Refused if there is no room."""

@@ -34,6 +34,7 @@ _INSIDE = _HERE / "inside"
 _RECIPE = ("assemble.py", "cpio.py", "debian.py", "system.py", "vmlinux.py")
 _UNFINISHED = ".unfinished-"
 _TOOLS = ("apt-get", "apt-cache", "dpkg-deb", "gcc", "objcopy", "ldd")
+_NOT_LOADED = (".BTF", ".orc_unwind", ".orc_unwind_ip", "__mcount_loc")  # sections of modules
 _COMPILE = ("-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 
 
@@ -121,7 +122,8 @@ def _newest(digest: str) -> Parts | None:
     for place in sorted(directory().glob(f"*-{digest}"), reverse=True):
         with contextlib.suppress(OSError, ValueError):
             versions = json.loads((place / VERSIONS).read_text(encoding="utf-8"))
-            return Parts(place / KERNEL, place / INITRAMFS, place.name, versions)
+            if isinstance(versions, dict) and "kernel" in versions:
+                return Parts(place / KERNEL, place / INITRAMFS, place.name, versions)
     return None
 
 
@@ -197,11 +199,12 @@ def _agent(work: Path) -> Path:
 def _lean(work: Path, module: str) -> Path:
     """The module without what Linux would only check and throw away.
 
-    A signature and type information: verifying the two of kvm.ko is half of all the instructions
-    that the appliance would execute until it is up.
+    Verifying signatures, preparing each function to be traced, and sorting tables for unwinding
+    the stack are more than half of all the instructions that would run until the appliance is up.
     """
     target = work / f"{module}.lean.ko"
-    argv = ["objcopy", "--strip-debug", "--remove-section=.BTF", f"{module}.ko", target.name]
+    without = [f"--remove-section={section}" for section in _NOT_LOADED]
+    argv = ["objcopy", "--strip-debug", *without, f"{module}.ko", target.name]  # nor the signature
     _must(argv, work, f"the module {module} can't be read")
     return target
 

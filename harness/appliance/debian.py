@@ -105,6 +105,8 @@ def run(argv: Sequence[str], directory: Path) -> tuple[int, str]:
         return 124, f"{argv[0]}: no end after {bootstrap.PATIENCE:.0f} s"
     finally:
         supervise.end(process)
+        assert process.stdout is not None
+        process.stdout.close()
     return process.returncode, output.decode("utf-8", "replace")
 
 

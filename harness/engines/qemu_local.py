@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import supervise
@@ -47,6 +48,7 @@ class LocalTransport:
         self.console = console
         self.records = records
         self.channel = channel
+        self.idle: Callable[[], None] = _nothing
         self._ended = supervise.ProcessEnd(process)
         self._directory = directory  # of the logs
         self._files = files  # QEMU's working directory
@@ -187,6 +189,10 @@ def _too_old(program: str) -> str:
         return ""
     has, needed = (".".join(map(str, number)) for number in (found, OLDEST))
     return f"qemu {has} is too old: {needed} or newer is needed"
+
+
+def _nothing() -> None:
+    pass
 
 
 def _link(directory: Path, word: str, source: Path) -> None:

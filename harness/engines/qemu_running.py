@@ -22,16 +22,20 @@ _SAVED = "memory.bin"  # in QEMU's working directory
 class QemuRunning:
     """One QEMU, with QMP behind it."""
 
-    def __init__(self, transport: Transport, memory_size: int, accelerator: str) -> None:
+    def __init__(
+        self, transport: Transport, memory_size: int, accelerator: str, *, patience: float = 1.0
+    ) -> None:
         self.process = transport.process
         self.argv = transport.argv
         self.console = transport.console
         self.records = transport.records
         self.idle: Callable[[], None] = _nothing
+        transport.idle = lambda: self.idle()
         self._transport = transport
         self._channel = transport.channel
         self._memory_size = memory_size  # bytes
         self._accelerator = accelerator
+        self._patience = patience
         self._end: End | None = None
         self._killed = False
         self._old_events = 0  # so many are of the time before the last reset,
@@ -106,7 +110,7 @@ class QemuRunning:
         """A QEMU that closes its QMP connection and lives on is of no use to anyone."""
         if not self._channel.lost:
             return None
-        if self._transport.wait(_LAST_MOMENT):  # what closed it was QEMU's end
+        if self._transport.wait(_LAST_MOMENT * self._patience):  # what closed it was QEMU's end
             return self._end_by_exit()
         self._transport.end()
         return End(EndKind.DIED, None, "it closed its QMP connection, and was ended")
@@ -116,7 +120,7 @@ class QemuRunning:
     def qmp(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         """Execute a QMP command. BAD_USAGE if QEMU refuses it; killed and ENGINE_DIED if silent."""
         try:
-            return self._channel.execute(command, arguments or {}, ANSWER_WITHIN)
+            return self._channel.execute(command, arguments or {}, ANSWER_WITHIN * self._patience)
         except Refused as error:
             raise bad_usage(f"QEMU refused {command}: {error}.") from None
         except NoAnswer as error:
@@ -139,12 +143,12 @@ class QemuRunning:
             return bool(event["event"] == name and data.items() <= event.get("data", {}).items())
 
         try:
-            self._channel.event(wanted, since, ANSWER_WITHIN)
+            self._channel.event(wanted, since, ANSWER_WITHIN * self._patience)
         except NoAnswer as error:
             raise self._silent(error) from None
 
     def _silent(self, error: NoAnswer) -> RunEnded:
-        ended = self._transport.wait(_LAST_MOMENT)
+        ended = self._transport.wait(_LAST_MOMENT * self._patience)
         words = self._transport.words() if ended else ()
         if not ended:
             self._end = End(EndKind.DIED, None, f"stopped answering: {error}")

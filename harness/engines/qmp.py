@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from qemu.qmp import QMPClient
 
+_LEAVES_WITHIN = 5.0  # seconds; more than the loop needs to come up and to hear of it
 NEGOTIATE = b'{"execute": "qmp_capabilities"}\n'
 
 
@@ -100,17 +101,20 @@ class Channel:
     """The QMP connection of one machine over ``sock``, on which NEGOTIATE was sent already.
 
     Negotiating ahead means that QEMU loses no event, however late this side gets to listen.
+    ``shared``: the connection outlives this machine, so it is left open for others at the end.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, shared: bool = False) -> None:
         self.events: list[dict[str, Any]] = []
         self.status: str | None = None  # the run state at the last stop that QEMU reported
         self.lost = False
         self._sock = sock
+        self._shared = shared
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._news = threading.Condition()
         self._client: QMPClient | None = None
         self._closing = False
+        self._serving: asyncio.Task[None] | None = None
         self._connected: Future[None] = Future()
         self._session = _the_loop().call(self._serve)
 
@@ -160,7 +164,10 @@ class Channel:
         client = QMPClient()
         client.negotiate = False
         collector = None
+        self._serving = asyncio.current_task()
         try:
+            if self._closing:
+                return
             await client.connect(self._sock)
             self._client = client
             collector = asyncio.create_task(self._collect(client))
@@ -169,6 +176,8 @@ class Channel:
                 await client.runstate_changed()
         except (QMPError, OSError, EOFError):
             pass  # the end of the process says more than the end of its connection
+        except asyncio.CancelledError:
+            pass  # by `_leave`
         finally:
             self.lost = True
             if not self._connected.done():
@@ -214,17 +223,30 @@ class Channel:
         except (QMPError, OSError, EOFError) as error:
             raise NoAnswer(f"the connection ended during {command} ({error})") from None
 
-    def close(self) -> None:
-        """Release everything; QEMU is gone, so the session ends by itself. Idempotent."""
+    def close(self) -> bool:
+        """Release everything; whether nothing here reads the connection any more. Idempotent.
+
+        QEMU is gone: a connection of its own ends the session; a shared one is left.
+        """
         import concurrent.futures
 
         if self._closing:
-            return
+            return self._session.done()
         self._closing = True
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
+        if self._shared:
+            _the_loop().call(self._leave)
+        else:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
         # The loop may still be importing: then the session ends on its own, later.
-        concurrent.futures.wait([self._session], timeout=0.2 if self._connected.done() else 0)
+        own = 0.2 if self._connected.done() else 0
+        concurrent.futures.wait([self._session], timeout=_LEAVES_WITHIN if self._shared else own)
         with self._news:
             os.close(self._wake)
             self._wake = -1
+        return self._session.done()
+
+    async def _leave(self) -> None:
+        """End the session, and with it all reading, without a word to the other side."""
+        if self._serving is not None:
+            self._serving.cancel()

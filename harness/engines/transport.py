@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,7 @@ class Transport(Protocol):
 
     channel: Channel
     argv: tuple[str, ...]
+    idle: Callable[[], None]  # called while a call waits: takes in serial output
 
     @property
     def console(self) -> Line:

@@ -113,7 +113,8 @@ def test_a_kernel_s_bad_end_has_its_own_exit_code(
 def test_doctor_names_every_engine_and_how_to_get_it(hv: Hv) -> None:
     done = hv("doctor", "--json", PATH=str(hv.root))
     findings = json.loads(done.stdout)
-    assert [engine["name"] for engine in findings["engines"]] == ["qemu-kvm", "bochs", "qemu-tcg"]
+    names = [engine["name"] for engine in findings["engines"]]
+    assert names == ["qemu-kvm", "bochs", "qemu-tcg", "qemu-kvm-in-bochs"]
     assert not findings["usable"]
     assert done.returncode == 8
     assert all("install" in engine["remedy"] for engine in findings["engines"])

@@ -43,7 +43,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the engines whose CPU was measured."""
     asked: list[str] = []
 
-    def features(engine: Fake, cpu: str | None = None) -> frozenset[str]:
+    def features(engine: Fake, cpu: str | None = None, _: Say = silently) -> frozenset[str]:
         asked.append(engine.name)
         if isinstance(engine.features, RunEnded):
             raise engine.features
@@ -107,7 +107,7 @@ def test_a_named_engine_that_will_not_do_is_never_replaced(measured: list[str]) 
 
 def test_an_unknown_name_is_bad_usage() -> None:
     for arguments in ({"name": "vmware"}, {"only": ["vmware"]}):
-        with pytest.raises(RunEnded, match="no engine 'vmware': it must be auto") as caught:
+        with pytest.raises(RunEnded, match="no engine 'vmware': it must be one of auto") as caught:
             choose.choose(**arguments)
         assert caught.value.verdict is Verdict.BAD_USAGE
 

@@ -85,7 +85,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
     project.image().touch()
     engine = SimpleNamespace(name="fake", default_cpu="old", patience=1.0)
     choice = choose.Choice(engine, [("better", "it is not here")])
-    monkeypatch.setattr(choose, "choose", lambda *_: choice)
+    monkeypatch.setattr(choose, "choose", lambda *_, **__: choice)
     monkeypatch.setattr(image, "build_id", lambda _: "b1d")
     monkeypatch.setattr(machine, "Machine", Script)
     monkeypatch.setattr(Script, "records_to_come", (DONE,))
@@ -163,7 +163,7 @@ def test_nothing_is_started_where_an_image_is_missing(scene: Scenario) -> None:
 
 
 def test_a_missing_engine_is_an_outcome(scene: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: object) -> None:
+    def none(*_: object, **__: object) -> None:
         raise RunEnded(Verdict.ENGINE_MISSING, "no engine")
 
     monkeypatch.setattr(choose, "choose", none)
@@ -194,6 +194,6 @@ def test_a_patient_engine_gets_more_time_unless_the_user_names_a_limit(scene: Sc
     patient = SimpleNamespace(name="fake", default_cpu="old", patience=10.0)
     choice = choose.Choice(cast(Engine, patient))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choose, "choose", lambda *_: choice)
+        patch.setattr(choose, "choose", lambda *_, **__: choice)
         assert runner.plan(scene).limit == scene.timeout * 10
         assert runner.plan(scene, timeout=3).limit == 3

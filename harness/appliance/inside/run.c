@@ -32,13 +32,13 @@ static bool split(char *strings, size_t size, char *argv[static MOST_ARGUMENTS +
 
 // Throws away what is left on a data port from before. The client marks where that ends, because
 // bytes may still be on their way: "\n@ID\n", sent before the request.
-static bool empty(int port, const char *id, int control) {
+static bool empty(int port, const char *id, const struct wire *wire) {
     char mark[160], tail[160] = "";
     size_t length = (size_t)snprintf(mark, sizeof mark, "\n@%s\n", id);
-    struct pollfd waits[] = {{.fd = port, .events = POLLIN}, {.fd = control, .events = POLLIN}};
+    struct pollfd waits[] = {{.fd = port, .events = POLLIN}, {.fd = wire->fd, .events = POLLIN}};
     while (memcmp(tail, mark, length) != 0) {
-        if (poll(waits, 2, -1) < 0 && errno != EINTR)
-            return false;
+        if (wire_holds(wire) || (poll(waits, 2, -1) < 0 && errno != EINTR))
+            return false; // the client has gone on without a mark
         char byte;
         if (waits[0].revents) {
             if (read(port, &byte, 1) != 1)
@@ -46,7 +46,7 @@ static bool empty(int port, const char *id, int control) {
             memmove(tail, tail + 1, length - 1);
             tail[length - 1] = byte;
         } else if (waits[1].revents) {
-            return false; // the client has stopped to wait for this
+            return false;
         }
     }
     return true;
@@ -108,7 +108,7 @@ bool run_start(struct run *run, struct store *store, const struct channels *chan
     if (!split(strings, size, argv))
         return wire_answer(store->wire, "@error run needs NUL-ended strings, 512 at most");
     for (unsigned i = 0; i < DATA_PORTS; i++)
-        if (!empty(channels->data[i], id, channels->control))
+        if (!empty(channels->data[i], id, store->wire))
             return wire_answer(store->wire, "@error run: no mark came over data port %u", i + 1);
     return start(run, store, id, argv);
 }

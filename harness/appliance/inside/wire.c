@@ -54,6 +54,10 @@ size_t wire_take(struct wire *wire, void *data, size_t size) {
     return count;
 }
 
+bool wire_holds(const struct wire *wire) {
+    return wire->start < wire->end;
+}
+
 bool wire_send(const struct wire *wire, const void *data, size_t size) {
     for (const char *rest = data; size > 0;) {
         ssize_t count = write(wire->fd, rest, size);

@@ -30,6 +30,9 @@ enum wire_line wire_take_line(struct wire *wire, char line[static LONGEST_LINE])
 // Up to `size` bytes, waiting for at least one; 0 at the end of the line.
 size_t wire_take(struct wire *wire, void *data, size_t size);
 
+// Whether something was read that nobody has taken yet: poll(2) does not show it.
+bool wire_holds(const struct wire *wire);
+
 // Sends all of it, and answers in lines that start with '@'. False if nobody listens any more.
 bool wire_send(const struct wire *wire, const void *data, size_t size);
 [[gnu::format(printf, 2, 3)]] bool wire_answer(const struct wire *wire, const char *format, ...);
