@@ -28,14 +28,14 @@ _LONGEST = 64 << 20  # bytes of a console that are looked at
 
 
 @dataclass(frozen=True)
-class Machine:
+class Target:
     """An engine with a CPU model (None: its default), as it is written: "bochs:ryzen"."""
 
     engine: str
     cpu: str | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Machine:
+    def parse(cls, text: str) -> Target:
         """ENGINE or ENGINE:CPU."""
         engine, _, cpu = text.partition(":")
         return cls(engine, cpu or None)
@@ -48,7 +48,7 @@ class Machine:
 class Seen:
     """What one run showed, in comparable lines. Per guest: console, records, exits."""
 
-    machine: Machine
+    machine: Target
     verdict: str
     sentence: str
     vendor: str  # "vmx", "svm" or ""
@@ -82,8 +82,8 @@ class Comparison:
     """One scenario on two machines."""
 
     scenario: str
-    left: Machine
-    right: Machine
+    left: Target
+    right: Target
     differences: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
 
@@ -104,7 +104,7 @@ class Comparison:
         }
 
 
-def run(scenario: Scenario, machine: Machine, *, append: str = "") -> Seen:
+def run(scenario: Scenario, machine: Target, *, append: str = "") -> Seen:
     """Run ``scenario`` on ``machine``. RunEnded where it can't be run there at all."""
     from harness import runner
 
@@ -124,7 +124,7 @@ def run(scenario: Scenario, machine: Machine, *, append: str = "") -> Seen:
     return seen(scenario, machine, outcome)
 
 
-def seen(scenario: Scenario, machine: Machine, outcome: Outcome) -> Seen:
+def seen(scenario: Scenario, machine: Target, outcome: Outcome) -> Seen:
     """What ``outcome`` shows."""
     boot = next((one for one in outcome.records if one.get("kind") == "boot"), {})
     virtualization = boot.get("virtualization")
@@ -293,7 +293,7 @@ def main(name: str, machines: Sequence[str], *, append: str, as_json: bool) -> i
     from harness import choose, scenario
     from harness.report.screen import Screen
 
-    chosen = [Machine.parse(text) for text in machines] or [Machine("bochs"), Machine("qemu-tcg")]
+    chosen = [Target.parse(text) for text in machines] or [Target("bochs"), Target("qemu-tcg")]
     if len(chosen) < 2:
         raise bad_usage("a comparison needs two machines: give --on twice, or not at all")
     for machine in chosen:

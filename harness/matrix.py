@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.diff import Machine
+from harness.diff import Target
 from harness.verdict import RunEnded, Verdict
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Cell:
     """What came of one scenario on one machine."""
 
     scenario: str
-    machine: Machine
+    machine: Target
     status: str  # "passed", "failed", "known" (it failed as the table says) or "skipped"
     verdict: str = ""  # "" where it did not run
     sentence: str = ""  # why, where it did not pass
@@ -55,16 +55,16 @@ class Matrix:
     """All cells, scenario by scenario, each in the order of ``machines``."""
 
     scenarios: tuple[str, ...]
-    machines: tuple[Machine, ...]
+    machines: tuple[Target, ...]
     cells: tuple[Cell, ...]
     seconds: float
 
-    def cell(self, scenario: str, machine: Machine) -> Cell:
+    def cell(self, scenario: str, machine: Target) -> Cell:
         """The one of ``scenario`` on ``machine``."""
         at = self.scenarios.index(scenario) * len(self.machines) + self.machines.index(machine)
         return self.cells[at]
 
-    def vendor(self, machine: Machine) -> str:
+    def vendor(self, machine: Target) -> str:
         """What ``machine`` virtualizes by, in people's words; "" if no run on it said so."""
         words = {"vmx": "VT-x", "svm": "AMD-V"}
         found = (cell.vendor for cell in self.cells if cell.machine == machine)
@@ -84,7 +84,7 @@ class Matrix:
         }
 
 
-def examine(scenario: Scenario, machine: Machine) -> Cell:
+def examine(scenario: Scenario, machine: Target) -> Cell:
     """Run one scenario on one machine, or say why not."""
     from harness import choose, deviations, runner
 
@@ -122,7 +122,7 @@ def examine(scenario: Scenario, machine: Machine) -> Cell:
 
 def run(
     scenarios: Sequence[Scenario],
-    machines: Sequence[Machine],
+    machines: Sequence[Target],
     *,
     workers: int | None = None,
     done: Callable[[int, int], None] = lambda count, of: None,
@@ -169,7 +169,7 @@ def run(
     return Matrix(names, tuple(machines), cells, time.monotonic() - began)
 
 
-def _answer(connection: Connection, scenario: Scenario, machine: Machine) -> Cell:
+def _answer(connection: Connection, scenario: Scenario, machine: Target) -> Cell:
     try:
         answer = connection.recv()
     except EOFError:
@@ -183,7 +183,7 @@ def _answer(connection: Connection, scenario: Scenario, machine: Machine) -> Cel
 
 @contextlib.contextmanager
 def _workers(
-    count: int, questions: Sequence[tuple[Scenario, Machine]]
+    count: int, questions: Sequence[tuple[Scenario, Target]]
 ) -> Iterator[list[Connection]]:
     """Processes that answer a question's number with its `Cell`, or a RunEnded."""
     import multiprocessing
@@ -214,7 +214,7 @@ def _workers(
 
 
 def _work(
-    connection: Connection, parents: Connection, questions: Sequence[tuple[Scenario, Machine]]
+    connection: Connection, parents: Connection, questions: Sequence[tuple[Scenario, Target]]
 ) -> None:
     """A worker's life: it ends with its parent, or when that closes the connection."""
     from harness import supervise
@@ -243,7 +243,7 @@ def main(names: Sequence[str], more: Sequence[str], html: Path | None, *, as_jso
     chosen = [scenario.find(name) for name in names] or [
         scenario.load(path) for path in scenario.paths()
     ]
-    machines = [Machine.parse(text) for text in dict.fromkeys((*COLUMNS, *more))]
+    machines = [Target.parse(text) for text in dict.fromkeys((*COLUMNS, *more))]
     live = screen.stream.isatty() and not as_json
     filled = run(chosen, machines, done=report.progress(screen) if live else lambda *_: None)
     if html is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import deviations, diff, scenario
-from harness.diff import Machine
+from harness.diff import Target
 from tests.conftest import Hv
 
 pytestmark = pytest.mark.usefixtures("bochs_here", "qemu_here")
@@ -38,7 +38,7 @@ def test_hello_is_the_same_under_vt_x_and_amd_v(hv: Hv) -> None:
 def test_what_guests_observe_is_the_same_everywhere_but_for_what_is_known(name: str) -> None:
     found = scenario.find(name)
     reference, *others = (
-        diff.run(found, Machine.parse(text)) for text in ("bochs", "bochs:ryzen", "qemu-tcg")
+        diff.run(found, Target.parse(text)) for text in ("bochs", "bochs:ryzen", "qemu-tcg")
     )
     for other in others:
         comparison = diff.compare(found, reference, other, deviations.table())

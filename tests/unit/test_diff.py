@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import deviations, diff
-from harness.diff import Machine, Seen
+from harness.diff import Seen, Target
 from harness.scenario import Guest, Scenario
 from harness.verdict import RunEnded
 
@@ -71,7 +71,7 @@ def seen(engine: str = "bochs", vendor: str = "vmx", **more: Any) -> Seen:
         "records": {"one": [{"kind": "vm-stop", "seq": 4, "guest": "one", "reason": "exit"}]},
         "exits": {"one": [("cpuid", "leaf 0x1"), ("io", "out 0x3f8")]},
     }
-    return Seen(Machine(engine), "passed", "all is well", vendor, **{**plain, **more})
+    return Seen(Target(engine), "passed", "all is well", vendor, **{**plain, **more})
 
 
 def compare(right: Seen, left: Seen | None = None, guest: str = "hello") -> diff.Comparison:
@@ -82,7 +82,7 @@ def compare(right: Seen, left: Seen | None = None, guest: str = "hello") -> diff
 
 def test_two_runs_that_show_the_same_are_the_same() -> None:
     assert compare(seen("qemu-tcg")) == diff.Comparison(
-        "made-up", Machine("bochs"), Machine("qemu-tcg"), ()
+        "made-up", Target("bochs"), Target("qemu-tcg"), ()
     )
 
 
@@ -191,10 +191,10 @@ def test_a_record_that_nests_without_end_is_only_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "machine"), [("bochs", Machine("bochs")), ("bochs:ryzen", Machine("bochs", "ryzen"))]
+    ("text", "machine"), [("bochs", Target("bochs")), ("bochs:ryzen", Target("bochs", "ryzen"))]
 )
-def test_a_machine_is_written_as_engine_and_cpu(text: str, machine: Machine) -> None:
-    assert Machine.parse(text) == machine
+def test_a_machine_is_written_as_engine_and_cpu(text: str, machine: Target) -> None:
+    assert Target.parse(text) == machine
     assert str(machine) == text
 
 
@@ -221,11 +221,11 @@ def test_a_scenario_that_is_known_to_fail_somewhere_makes_no_difference_there() 
     assert comparison.same
     assert {one.respect for one in comparison.differences} == {"verdict", "console", "exits"}
     assert all(one.known for one in comparison.differences)
-    right = dataclasses.replace(right, machine=Machine("bochs", "ryzen"))
+    right = dataclasses.replace(right, machine=Target("bochs", "ryzen"))
     assert not diff.compare(scenario, seen(), right, TABLE).same
 
 
 def test_a_scenario_about_another_cpu_is_not_compared() -> None:
     scenario = dataclasses.replace(SCENARIO, cpu="tigerlake")
     with pytest.raises(RunEnded, match="made-up is about the CPU tigerlake"):
-        diff.run(scenario, Machine("bochs", "ryzen"))
+        diff.run(scenario, Target("bochs", "ryzen"))

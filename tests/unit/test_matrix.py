@@ -11,7 +11,7 @@ import pytest
 
 from harness import matrix
 from harness.deviations import Deviation, Table
-from harness.diff import Machine
+from harness.diff import Target
 from harness.matrix import Cell, Matrix
 from harness.report import matrix as report
 from harness.report.screen import Screen
@@ -19,7 +19,7 @@ from harness.runner import Outcome
 from harness.scenario import Scenario
 from harness.verdict import RunEnded, Verdict
 
-BOCHS, KVM = Machine("bochs"), Machine("qemu-kvm")
+BOCHS, KVM = Target("bochs"), Target("qemu-kvm")
 NO_KVM = "this host's KVM offers neither VMX nor SVM to its machines"
 MATRIX = Matrix(
     ("hello", "panic"),
@@ -132,7 +132,7 @@ def test_the_json_has_every_cell_and_the_counts() -> None:
 
 def test_an_unknown_engine_is_refused_before_anything_runs() -> None:
     with pytest.raises(RunEnded, match="there is no engine 'boches'") as ended:
-        matrix.run([], [Machine("boches")])
+        matrix.run([], [Target("boches")])
     assert ended.value.verdict is Verdict.BAD_USAGE
 
 
@@ -171,13 +171,13 @@ def test_a_scenario_that_the_table_says_to_fail_must_fail(
         (Scenario("a", Path("a.toml"), "", engines=("bochs",)), KVM, "it is about bochs"),
         (
             Scenario("a", Path("a.toml"), "", cpu="tigerlake"),
-            Machine("bochs", "ryzen"),
+            Target("bochs", "ryzen"),
             "it is about the CPU tigerlake",
         ),
     ],
 )
 def test_a_machine_that_a_scenario_is_not_about_is_skipped(
-    scenario: Scenario, machine: Machine, why: str
+    scenario: Scenario, machine: Target, why: str
 ) -> None:
     cell = matrix.examine(scenario, machine)
     assert (cell.status, cell.sentence) == ("skipped", why)
