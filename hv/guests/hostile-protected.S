@@ -137,8 +137,8 @@ virtual_8086:
 	movw $0x8e00, idt + 13 * 8 + 4
 	shr $16, %eax
 	mov %ax, idt + 13 * 8 + 6
-	movl $0xc1010f, 0x7c00		/* VMCALL */
-	movb $0xf4, 0x7c03		/* HLT */
+	mov call_and_halt, %eax
+	mov %eax, 0x7c00
 	xor %eax, %eax
 	push %eax			/* GS, FS, DS, ES */
 	push %eax
@@ -152,6 +152,9 @@ virtual_8086:
 	mov $1, %eax			/* EXIT */
 	xor %edi, %edi
 	iret
+call_and_halt:
+	hypercall
+	hlt
 returned:
 	mov %eax, %esi			/* what VMCALL gave there */
 	xor %edi, %edi

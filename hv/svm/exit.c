@@ -20,6 +20,9 @@ void svm_run(struct svm_vcpu *vcpu) {
         exit.kind = row->kind;
         exit.rip = vcpu->vmcb->state.rip;
         if (exit.kind != VM_EXIT_ENTRY_FAILED) {
+            if (control->exitcode == SVM_EXIT_DB) {
+                svm_complete_debug_exception(vcpu);
+            }
             svm_keep_undelivered_events(vcpu);
             if (vcpu->stepping && svm_step_done(vcpu)) {
                 exit.kind = VM_EXIT_WINDOW;

@@ -1,6 +1,7 @@
 /* Before an entry: the events to deliver, the exits to wait for, the time to come back. */
 #include "cpu/apic.h"
 #include "svm/quirks.h"
+#include "svm/reasons.h"
 #include "svm/timer.h"
 #include "svm/vcpu.h"
 #include "vm/scheduler.h"
@@ -8,11 +9,8 @@
 
 enum { RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9, RFLAGS_RF = 1 << 16 };
 
-/* Exceptions that must not go unnoticed, vm/exit.c says why; but the guest would miss what a #DB was. */
-uint32_t svm_watched_exceptions(void) {
-    uint32_t debug = svm_quirks.debug_exits_lose_dr6 ? 0 : 1u << VECTOR_DB;
-    return 1u << VECTOR_AC | debug | 1u << VECTOR_DF | 1u << VECTOR_MC;
-}
+/* Exceptions that must not go unnoticed: vm/exit.c says why. And #DF: see inject. */
+#define WATCHED (1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_DF | 1u << VECTOR_MC)
 
 /* 15.20: what EVENTINJ asked for is done at once, so what an exit interrupted is in EXITINTINFO. */
 static void keep_interrupted_event(struct svm_vcpu *vcpu) {
@@ -69,12 +67,9 @@ static void start_step(struct svm_vcpu *vcpu) {
 }
 
 bool svm_step_done(struct svm_vcpu *vcpu) {
-    enum { DB_EXIT = 0x41, DR6_BREAKPOINTS = 0xf, DR6_BD = 1 << 13, DR6_BS = 1 << 14 };
+    enum { DR6_BREAKPOINTS = 0xf, DR6_BD = 1 << 13, DR6_BS = 1 << 14 };
     struct vmcb *vmcb = vcpu->vmcb;
-    if (vmcb->control.exitcode == DB_EXIT && svm_quirks.debug_exits_lose_dr6) {
-        vmcb->state.dr6 |= DR6_BS;
-    }
-    bool done = vmcb->control.exitcode == DB_EXIT && vmcb->state.dr6 & DR6_BS;
+    bool done = vmcb->control.exitcode == SVM_EXIT_DB && vmcb->state.dr6 & DR6_BS;
     bool was_iret = vcpu->stepping_iret;
     vcpu->stepping = vcpu->stepping_iret = false;
     if (done && was_iret) {
@@ -183,7 +178,7 @@ static void deliver(struct svm_vcpu *vcpu) {
 void svm_prepare_entry(struct svm_vcpu *vcpu) {
     struct vmcb *vmcb = vcpu->vmcb;
     vmcb->control.eventinj = 0;
-    vmcb->control.intercept_exceptions = svm_watched_exceptions();
+    vmcb->control.intercept_exceptions = WATCHED;
     if (vcpu->stepping_iret) {
         vmcb_set_intercept(vmcb, INTERCEPT_IRET, false);
         start_step(vcpu);

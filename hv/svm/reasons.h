@@ -16,5 +16,7 @@ struct exit_code {
 /* control_access.c */
 void svm_decode_control_register(struct svm_vcpu *vcpu, struct vm_exit *exit);
 
+enum { SVM_EXIT_DB = 0x41 };
+
 /* For a number that the manual does not have, a row that says so. */
 const struct exit_code *exit_code(uint64_t code);

@@ -50,7 +50,6 @@ static void set_control(struct svm_vcpu *vcpu, uint64_t n_cr3) {
      * own, if the processor checks what it puts there. */
     control->intercept_cr_read = 1 << 4;
     control->intercept_cr_write = (uint16_t)(1 << 0 | svm_quirks.cr3_unchecked << 3 | 1 << 4);
-    control->intercept_exceptions = svm_watched_exceptions();
     for (unsigned i = 0; i < sizeof intercepts / sizeof intercepts[0]; i++) {
         vmcb_set_intercept(vcpu->vmcb, intercepts[i], true);
     }

@@ -39,8 +39,8 @@ void svm_prepare_entry(struct svm_vcpu *vcpu);
 /* inject.c: events that the guest has not seen, or not seen to the end, go back to vcpu->events. */
 void svm_keep_undelivered_events(struct svm_vcpu *vcpu);
 
-/* inject.c: the exceptions that exit, a bit a vector. */
-uint32_t svm_watched_exceptions(void);
+/* debug_exception.c: a #DB has exited; DR6 becomes what the guest is to see. */
+void svm_complete_debug_exception(struct svm_vcpu *vcpu);
 
 /* inject.c: the intercepted IRET is about to run. */
 void svm_at_iret(struct svm_vcpu *vcpu);
