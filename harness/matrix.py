@@ -201,11 +201,13 @@ def _workers(
             processes.append(process)
             connections.append(ours)
         yield connections
-    finally:
-        for connection in connections:
-            connection.close()
+    except BaseException:
         for process in processes:
             process.terminate()
+        raise
+    finally:
+        for connection in connections:
+            connection.close()  # which ends a worker that has nothing to do
         for process in processes:
             process.join(_GRACE)
             if process.is_alive():
@@ -216,7 +218,10 @@ def _workers(
 def _work(
     connection: Connection, parents: Connection, questions: Sequence[tuple[Scenario, Target]]
 ) -> None:
-    """A worker's life: it ends with its parent, or when that closes the connection."""
+    """A worker's life: it ends with its parent, or when that closes the connection.
+
+    It does not return: what else would be done at a process's end is its parent's to do.
+    """
     from harness import supervise
     from harness.cli import Signalled, unwind
 
@@ -231,6 +236,7 @@ def _work(
             except RunEnded as ended:
                 answer = ended
             connection.send(answer)
+    os._exit(0)
 
 
 def main(names: Sequence[str], more: Sequence[str], html: Path | None, *, as_json: bool) -> int:
