@@ -201,11 +201,15 @@ class Machine:
     def wait(self, timeout: float = 10, *, allow: Collection[EndKind] = ()) -> End:
         """Wait up to ``timeout`` seconds for the machine's end.
 
-        A power-off is returned, like every kind in ``allow``; another end raises RunEnded.
+        A power-off is returned, like every kind in ``allow``, and a panic within
+        ``allow("panic")``; another end raises RunEnded.
         """
         end = self._wait_for(lambda: self.end, timeout, "the machine powered off")
         self._raise_hits()
-        if end.kind in (EndKind.POWER_OFF, EndKind.KILLED) or end.kind in allow:
+        wanted = {EndKind.POWER_OFF, EndKind.KILLED, *allow}
+        if "panic" in self._allowed:
+            wanted.add(EndKind.GUEST_PANIC)
+        if end.kind in wanted:
             return end
         raise explain.bad_end(self, end)
 

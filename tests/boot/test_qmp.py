@@ -20,6 +20,7 @@ from harness.verdict import RunEnded, Verdict
 
 NEEDS = ("virtualization", "qmp")
 MIB = 1 << 20
+EACH_ENGINE = pytest.mark.parametrize("engine", ["bochs", "qemu-tcg"])  # EPT, NPT
 
 
 def reports(machine: Machine) -> set[tuple[str, bool, str]]:
@@ -87,10 +88,11 @@ WALKS = {"ept": paging.walk_ept, "npt": paging.walk_npt}
 SET_BY_THE_PROCESSOR = {"ept": 0x300, "npt": 0x60}  # accessed and dirty
 
 
+@EACH_ENGINE
 def test_nested_page_tables_say_in_memory_what_the_hypervisor_says(
-    boot_machine: BootMachine,
+    boot_machine: BootMachine, engine: str
 ) -> None:
-    machine = boot_machine(modules=["spin", "hello"], requires=NEEDS)
+    machine = boot_machine(modules=["spin", "hello"], engine=engine, requires=["virtualization"])
     start = machine.expect_record("vm-start", guest="spin")
     kind, tables = nested(start)
     root = int(tables["root"], 16)
@@ -108,10 +110,11 @@ def test_nested_page_tables_say_in_memory_what_the_hypervisor_says(
         assert not found.mapped or found.allows == {"read", "write", "execute", "user"}
 
 
+@EACH_ENGINE
 def test_a_guests_memory_is_found_through_its_nested_page_tables(
-    boot_machine: BootMachine,
+    boot_machine: BootMachine, engine: str
 ) -> None:
-    machine = boot_machine(modules=["spin"], requires=NEEDS)
+    machine = boot_machine(modules=["spin"], engine=engine, requires=["virtualization"])
     kind, tables = nested(machine.expect_record("vm-start", guest="spin"))
     machine.expect(r"spin\| spinning")
     machine.pause()
@@ -217,10 +220,23 @@ def test_a_device_that_is_plugged_in_appears_in_the_hypervisors_list(
         assert after["count"] == before["count"] + 1 == len(after["functions"])
 
 
-def test_words_that_the_hypervisor_does_not_know_are_answered_too(
-    boot_machine: BootMachine,
+@EACH_ENGINE
+def test_a_panic_that_a_test_wants_is_an_end_like_any_other(
+    boot_machine: BootMachine, engine: str
 ) -> None:
-    machine = boot_machine(modules=["spin"], requires=["virtualization"])
+    machine = boot_machine(
+        modules=["panic"], command_line="debug=panic", engine=engine, requires=["virtualization"]
+    )
+    with machine.allow("panic"):
+        machine.expect_record("done", status="panic")
+        assert machine.wait().kind in (EndKind.POWER_OFF, EndKind.GUEST_PANIC)
+
+
+@EACH_ENGINE
+def test_words_that_the_hypervisor_does_not_know_are_answered_too(
+    boot_machine: BootMachine, engine: str
+) -> None:
+    machine = boot_machine(modules=["spin"], engine=engine, requires=["virtualization"])
     machine.expect_record("vm-start", guest="spin")
     wrong = ("nonsense", "map", "map spin", "map nobody 0", "map spin 0x", "map spin -1", "", '"')
     for words in (*wrong, "x" * 1000, "\x01\x02"):
