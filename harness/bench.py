@@ -75,7 +75,8 @@ def measure(say: Callable[[str], None]) -> list[Number]:
         say("hv run hello --engine bochs")
         whole = _median(lambda: _hello(directory))
         say(f"{MORE_SCENARIOS + 1} scenarios in one pytest session")
-        each = _each_more(directory)
+        each = _each_more("bochs", directory)
+        each_qemu = _each_more("qemu-tcg", directory)
     return [
         Number("bare qemu-system-x86_64, boot to refusal and exit", bare, 1.0),
         Number(
@@ -94,6 +95,13 @@ def measure(say: Callable[[str], None]) -> list[Number]:
             each / bare,
             "0.3 s",
             each <= 0.3,
+        ),
+        Number(
+            "each more scenario in a pytest session on qemu-tcg",
+            each_qemu,
+            each_qemu / bare,
+            "0.4 s",
+            each_qemu <= 0.4,
         ),
     ]
 
@@ -136,7 +144,8 @@ def _refusals(directory: Path) -> tuple[float, float, float]:
     bare, first, inside = [], [], []
     guest = project.guest("hello")
     qemu = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
-    argv = [qemu, "-machine", "q35,accel=tcg", "-bios", "qboot.rom", "-cpu", "max", "-m", "128"]
+    argv = [qemu, "-machine", "q35,accel=tcg", "-bios", "qboot.rom", "-m", "128"]
+    argv += ["-cpu", str(scenario.find("no-vmx").cpu)]
     argv += ["-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-serial", "null", "-serial", "null"]
     argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-kernel", str(project.image())]
@@ -195,12 +204,12 @@ def _hello(directory: Path) -> float:
     return _timed(argv, directory)
 
 
-def _each_more(directory: Path) -> float:
-    """How much each scenario beyond the first adds to a pytest session (seconds)."""
-    place = _copies("hello", directory / "hellos", MORE_SCENARIOS + 1)
+def _each_more(engine: str, directory: Path) -> float:
+    """How much each scenario beyond the first adds to a pytest session on ``engine`` (seconds)."""
+    place = _copies("hello", directory / f"hellos-{engine}", MORE_SCENARIOS + 1)
     one, all_of_them = [], []
     for _ in range(3):
-        command = [*_pytest(), "--engine", "bochs"]
+        command = [*_pytest(), "--engine", engine]
         one.append(_timed([*command, str(place / "hello-00.toml")], directory))
         all_of_them.append(_timed([*command, str(place)], directory))
     return (statistics.median(all_of_them) - statistics.median(one)) / MORE_SCENARIOS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from harness.engines.base import FIRMWARE, Engine, Say, silently
+from harness.engines.base import CONTROL, FIRMWARE, Engine, Say, silently
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 NAMES = ("qemu-kvm", "bochs", "qemu-tcg")  # in order of preference
@@ -48,6 +48,15 @@ def engines() -> list[Engine]:
     return [engine(name) for name in NAMES]
 
 
+def prepared(candidate: Engine, requires: Collection[str]) -> Engine:
+    """``candidate``, or a kind of it that offers what costs too much to be always there."""
+    counting = getattr(candidate, "counting", None)
+    if counting is None or "deterministic" not in requires:
+        return candidate
+    counted: Engine = counting()
+    return counted
+
+
 def unmet(
     candidate: Engine, requires: Collection[str], cpu: str | None = None, say: Say = silently
 ) -> tuple[str, str]:
@@ -60,6 +69,8 @@ def unmet(
     wanted = [word for word in requires if word not in candidate.control]
     if firmware := [word for word in wanted if word in FIRMWARE]:
         return f"it does not boot with {firmware[0]}", ""
+    if lacking := [word for word in wanted if word in CONTROL]:
+        return f"it does not offer {', '.join(lacking)}", ""
     if not wanted and "hardware" not in candidate.control:
         return "", ""
     try:
@@ -99,7 +110,8 @@ def choose(
             offered.append(engine(known))  # raises the sentence where there is none
     passed_over: list[tuple[str, str]] = []
     remedies: list[str] = []
-    for candidate in offered:
+    for usual in offered:
+        candidate = prepared(usual, requires)
         if name not in (AUTO, candidate.name):
             continue
         if only and candidate.name not in only:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     _open_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _unwind)
+        signal.signal(number, unwind)
     try:
         for stream in (sys.stdout, sys.stderr):
             reconfigure = getattr(stream, "reconfigure", None)
@@ -76,5 +76,6 @@ def _forget_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _unwind(number: int, _frame: FrameType | None) -> None:
+def unwind(number: int, _frame: FrameType | None) -> None:
+    """The signal handler that makes of a signal an exception."""
     raise Signalled(number)

@@ -179,6 +179,12 @@ def _show_list(shown: Sequence[Scenario]) -> None:
     metavar="[PORT]",
     help="Debug it: gdb on this loopback port (1234) with QEMU, Bochs's own debugger with Bochs.",
 )
+@click.option(
+    "--trace",
+    type=_PATH,
+    metavar="FILE",
+    help="Write every exit to FILE: a timeline for Perfetto, or a table if it ends in .txt.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be booted; boot nothing.")
 @_json
 @_run_dir
@@ -193,6 +199,7 @@ def run(
     interactive: bool,
     verbose: bool,
     gdb: int | None,
+    trace: Path | None,
     dry_run: bool,
     as_json: bool,
     run_dir: Path | None,
@@ -207,6 +214,8 @@ def run(
             raise bad_usage(
                 "--interactive and --gdb are for one scenario each, without --json and --dry-run"
             )
+        if trace is not None and (interactive or gdb or dry_run or len(names) > 1):
+            raise bad_usage("--trace is for one scenario, without --interactive, --gdb, --dry-run")
         return [scenario.find(name) for name in names]
 
     def planned(chosen: Scenario) -> Job:
@@ -237,6 +246,7 @@ def run(
             cpu=cpu,
             timeout=timeout,
             append=append,
+            trace=trace is not None,
             firmware=firmware,
             until_tick=until_tick,
             directory=run_dir,
@@ -265,6 +275,8 @@ def run(
         if len(scenarios) > 1 and verbose and not as_json:
             _screen().line(f"--- {chosen.name}: {chosen.description}")
         outcomes.append(one(chosen))
+        if trace is not None:
+            _keep_trace(outcomes[-1], trace, as_json=as_json)
     if as_json:
         return _as_json(outcomes)
     _annotate(scenarios, outcomes)
@@ -385,6 +397,50 @@ def fuzz_vmentry(
 
 
 @hv.command()
+@click.argument("name", type=_Names(), metavar="NAME")
+@click.option(
+    "--on",
+    "machines",
+    multiple=True,
+    metavar="ENGINE[:CPU]",
+    help="One of the machines, the first of which the others are compared with; "
+    "bochs and qemu-tcg unless given.",
+)
+@click.option("--append", default="", metavar="WORDS", help="More hypervisor command line.")
+@_json
+def diff(name: str, machines: Sequence[str], append: str, as_json: bool) -> int:
+    """Run a scenario on two machines and compare what its guests observe, and their exits.
+
+    What engines may do differently stands in docs/engine-differences.md. The exit code is 1 if
+    there is a difference that is not known.
+    """
+    from harness import diff as comparison
+
+    return comparison.main(name, machines, append=append, as_json=as_json)
+
+
+@hv.command()
+@click.argument("names", nargs=-1, type=_Names(), metavar="[NAME]...")
+@click.option(
+    "--on",
+    "machines",
+    multiple=True,
+    metavar="ENGINE[:CPU]",
+    help="One more column, beside bochs, bochs:ryzen, qemu-tcg and qemu-kvm.",
+)
+@click.option("--html", type=_PATH, metavar="FILE", help="Write the matrix as a page, too.")
+@_json
+def matrix(names: Sequence[str], machines: Sequence[str], html: Path | None, as_json: bool) -> int:
+    """Run scenarios (all, unless named) on every engine and show what came of each.
+
+    The exit code is 1 if anything failed.
+    """
+    from harness import matrix as table
+
+    return table.main(names, machines, html, as_json=as_json)
+
+
+@hv.command()
 @_json
 def doctor(as_json: bool) -> int:
     """Say what this host offers, and what would enable more."""
@@ -439,6 +495,21 @@ def bench(as_json: bool) -> int:
     from harness import bench as stopwatch
 
     return stopwatch.main(as_json=as_json)
+
+
+def _keep_trace(outcome: Outcome, path: Path, *, as_json: bool) -> None:
+    from harness import timeline
+    from harness.report.terminal import shown_path
+
+    if outcome.trace is None:
+        if not as_json:
+            _screen().line("no exit trace could be read out of this machine")
+        return
+    timeline.write(outcome.trace, path)
+    if not as_json:
+        _screen().table(timeline.summary(outcome.trace))
+        lost = f"; {outcome.trace.lost} older ones were overwritten" if outcome.trace.lost else ""
+        _screen().line(f"{len(outcome.trace.exits)} exits in {shown_path(path)}{lost}")
 
 
 def _screen() -> Screen:

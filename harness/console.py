@@ -118,6 +118,12 @@ class Console(SpawnBase):  # type: ignore[misc]  # pexpect ships no types
             self._before.write(text)
         return cast(str, self._before.getvalue())
 
+    def forget(self) -> None:
+        """Consume all that has come: what is expected from now on comes later."""
+        self.unread()
+        self.buffer = self.string_type()
+        self._before = self.buffer_type()
+
     def expect_list(
         self,
         pattern_list: list[Any],

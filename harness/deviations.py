@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +33,7 @@ class Deviation:
     selftests: tuple[str, ...] = ()
     guests: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
+    worked_around: tuple[str, ...] = ()  # source files of the hypervisor
     hangs: bool = False  # what shows it would not end there, and take the engine with it
 
     def concerns(self, engine: str, cpu: str | None) -> bool:
@@ -44,10 +45,52 @@ class Deviation:
 
 
 @dataclass(frozen=True)
+class Latitude:
+    """Something that two engines may do differently without either being wrong."""
+
+    why: str
+    exits: tuple[str, ...] = ()  # kinds of exit
+    record: str = ""  # a record's kind, and
+    fields: tuple[str, ...] = ()  # what may differ in it; none: all of it
+    bits: int = 0  # the only bits of the fields, which are hexadecimal, that may; 0: all
+    guests: tuple[str, ...] = ()  # images; none: any guest
+    scenarios: tuple[str, ...] = ()  # none: any scenario
+    vendors: bool = False  # only where one is VT-x and the other AMD-V
+
+    def concerns(self, scenario: str, guest: str, *, vendors: bool) -> bool:
+        """Does it count for guest image ``guest``, between machines whose vendors differ or not?"""
+        return (
+            (not self.scenarios or scenario in self.scenarios)
+            and (not self.guests or guest in self.guests)
+            and (vendors or not self.vendors)
+        )
+
+    def bound(self, name: str, value: Any) -> Any:
+        """What of the ``value`` of the record's member ``name`` has to agree; None: nothing."""
+        if name not in self.fields:
+            return value
+        try:
+            return hex(int(value, 16) & ~self.bits) if self.bits else None
+        except (TypeError, ValueError):
+            return value  # a guest's doing: it has no such bits
+
+
+@dataclass(frozen=True)
 class Table:
     """All that is known."""
 
     deviations: tuple[Deviation, ...]
+    latitudes: tuple[Latitude, ...] = ()
+
+    def of_scenario(self, name: str, engine: str, cpu: str | None) -> list[Deviation]:
+        """The rows because of which scenario ``name`` can't come out there as it should."""
+        rows = (one for one in self.deviations if name in one.scenarios)
+        return [one for one in rows if one.concerns(engine, cpu)]
+
+    def of_guest(self, guest: str, engine: str, cpu: str | None) -> list[Deviation]:
+        """The rows that a guest image shows there."""
+        rows = (one for one in self.deviations if guest in one.guests)
+        return [one for one in rows if one.concerns(engine, cpu)]
 
     def of_selftest(self, name: str, engine: str, cpu: str | None) -> Deviation | None:
         """The row because of which self-test ``name`` must fail there; None: it must pass."""
@@ -68,15 +111,17 @@ def table() -> Table:
 def parse(text: str) -> Table:
     """The table that ``text`` (TOML) holds. ValueError names what is wrong, and where."""
     data = tomllib.loads(text)
-    unknown = set(data) - {"deviation"}
+    unknown = set(data) - {"deviation", "latitude"}
     if unknown:
         raise ValueError(f"unknown tables: {', '.join(sorted(unknown))}")
-    rows = data.get("deviation", [])
-    return Table(tuple(_deviation(row, number) for number, row in enumerate(rows, 1)))
+    return Table(
+        tuple(_deviation(row, n) for n, row in enumerate(data.get("deviation", []), 1)),
+        tuple(_latitude(row, n) for n, row in enumerate(data.get("latitude", []), 1)),
+    )
 
 
 _WORDS = ("whose", "section", "rule", "instead")
-_SHOWN_BY = ("selftests", "guests", "scenarios")
+_SHOWN_BY = ("selftests", "guests", "scenarios", "worked_around")
 
 
 def _deviation(row: dict[str, Any], number: int) -> Deviation:
@@ -92,15 +137,42 @@ def _deviation(row: dict[str, Any], number: int) -> Deviation:
         selftests=_names(row, where, "selftests"),
         guests=_names(row, where, "guests"),
         scenarios=_names(row, where, "scenarios"),
+        worked_around=_names(row, where, "worked_around"),
         hangs=row.get("hangs", False),
     )
     if not isinstance(found.hangs, bool):
         raise ValueError(f"{where}: `hangs` must be true or false")
     if not found.engines:
         raise ValueError(f"{where} names no engine")
-    if not (found.selftests or found.guests or found.scenarios):
+    if not any(getattr(found, key) for key in _SHOWN_BY):
         raise ValueError(f"{where} names nothing that shows it ({', '.join(_SHOWN_BY)})")
     return found
+
+
+_LATITUDE = ("why", "exits", "record", "fields", "bits", "guests", "scenarios", "vendors")
+
+
+def _latitude(row: dict[str, Any], number: int) -> Latitude:
+    where = f"latitude {number}"
+    _only(row, where, _LATITUDE)
+    vendors = row.get("vendors", False)
+    if not isinstance(vendors, bool):
+        raise ValueError(f"{where}: `vendors` must be true or false")
+    bits = row.get("bits", 0)
+    if not isinstance(bits, int) or bits < 0 or (bits and not row.get("fields")):
+        raise ValueError(f"{where}: `bits` must be a mask for `fields`")
+    if ("exits" in row) == ("record" in row) or ("fields" in row and "record" not in row):
+        raise ValueError(f"{where} needs either `exits`, or `record` (with or without `fields`)")
+    return Latitude(
+        why=_text(row, where, "why"),
+        exits=_names(row, where, "exits"),
+        record=_text(row, where, "record") if "record" in row else "",
+        fields=_names(row, where, "fields"),
+        bits=bits,
+        guests=_names(row, where, "guests"),
+        scenarios=_names(row, where, "scenarios"),
+        vendors=vendors,
+    )
 
 
 def _only(row: dict[str, Any], where: str, known: tuple[str, ...]) -> None:
@@ -143,9 +215,35 @@ def _sections(known: Table) -> Iterator[str]:
         yield "|---|---|---|---|"
         for row in known.deviations:
             if engine in row.engines:
-                cells = (f"{row.rule} ({row.section})", _instead(row), row.whose, _shown_by(row))
-                yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+                rule = f"{row.rule} ({row.section})"
+                yield _row(rule, _instead(row), row.whose, _shown_by(row))
+    yield "\n## What may differ\n"
+    yield "| what | between | why neither is wrong |"
+    yield "|---|---|---|"
+    for one in known.latitudes:
+        between = "VT-x and AMD-V" if one.vendors else "any two"
+        yield _row(_what(one), between, one.why)
     yield ""
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _what(one: Latitude) -> str:
+    if one.exits:
+        text = f"exits {_listed(one.exits)}"
+    elif one.fields:
+        bits = f"bits {one.bits:#x} of " if one.bits else ""
+        text = f"{bits}{_listed(one.fields)} of the record `{one.record}`"
+    else:
+        text = f"the record `{one.record}`"
+    text += f", of the guest {_listed(one.guests)}" if one.guests else ""
+    return f"{text}, in the scenario {_listed(one.scenarios)}" if one.scenarios else text
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _instead(row: Deviation) -> str:
@@ -157,6 +255,7 @@ def _shown_by(row: Deviation) -> str:
     parts = [f"self-test `{name}`" for name in row.selftests]
     parts += [f"guest `{name}`" for name in row.guests]
     parts += [f"scenario `{name}`" for name in row.scenarios]
+    parts += [f"worked around in `{name}`" for name in row.worked_around]
     return ", ".join(parts) + (": left out, since it would hang" if row.hangs else "")
 
 

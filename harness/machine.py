@@ -46,6 +46,9 @@ class Machine:
     a verdict is known. Timeouts of waits are for a usual engine: they are stretched by the engine's
     patience; the limit of the machine as a whole is not. Not thread-safe. Logs in ``directory``:
     console.log, records.jsonl, and the engine's.
+
+    ``before_end`` is called when the hypervisor is done and waits for it, as it does where it was
+    booted with trace=: then its memory can be read on every engine.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class Machine:
         self._expect_build = expect_build
         self._records = Records()
         self._order = RecordOrder()
+        self._waits = False  # for `_release`
+        self.before_end: Callable[[], object] | None = None
         self._allowed: list[str] = []
         self._hits: list[tuple[str, str]] = []  # (forbidden name, line) that no wait has raised yet
         self._broken: RunEnded | None = None  # found out of turn; the next wait raises it
@@ -198,11 +203,15 @@ class Machine:
     def wait(self, timeout: float = 10, *, allow: Collection[EndKind] = ()) -> End:
         """Wait up to ``timeout`` seconds for the machine's end.
 
-        A power-off is returned, like every kind in ``allow``; another end raises RunEnded.
+        A power-off is returned, like every kind in ``allow``, and a panic within
+        ``allow("panic")``; another end raises RunEnded.
         """
         end = self._wait_for(lambda: self.end, timeout, "the machine powered off")
         self._raise_hits()
-        if end.kind in (EndKind.POWER_OFF, EndKind.KILLED) or end.kind in allow:
+        wanted = {EndKind.POWER_OFF, EndKind.KILLED, *allow}
+        if "panic" in self._allowed:
+            wanted.add(EndKind.GUEST_PANIC)
+        if end.kind in wanted:
             return end
         raise explain.bad_end(self, end)
 
@@ -300,6 +309,30 @@ class Machine:
         """Send raw bytes to COM2, for an image that takes input there."""
         self._traffic.write_records(data)
 
+    def command(self, words: str) -> None:
+        """Tell the hypervisor something, on COM2; `hv/core/commands.h` lists what it knows.
+
+        It hears of it at the next end of a guest's slice.
+        """
+        self._traffic.write_records(words.encode() + b"\n")
+
+    def ask(self, words: str, kind: str, timeout: float = 10) -> Record:
+        """Give the hypervisor a command; the record of ``kind`` by which it answers.
+
+        What can be expected is not touched by it. BAD_USAGE if the hypervisor can't answer.
+        """
+        asked = len(self.records)
+        self.command(words)
+
+        def answer() -> Record | None:
+            kinds = (kind, "unknown-command")
+            return next((r for r in self.records[asked:] if r.kind in kinds), None)
+
+        found = self._wait_for(answer, timeout, f"{words!r} was answered by a {kind!r} record")
+        if found.kind != kind:
+            raise bad_usage(f"the hypervisor can make nothing of the command {words!r}.")
+        return found
+
     def pump(self, deadline: float) -> bool:
         """Wait for events until ``deadline`` (monotonic seconds) and take in what came.
 
@@ -307,7 +340,11 @@ class Machine:
         """
         while True:
             until = min(deadline, self._ends_at())
-            if self._traffic.pump(min(until, time.monotonic() + LOOK_EVERY)):
+            came = self._traffic.pump(min(until, time.monotonic() + LOOK_EVERY))
+            if self._waits:
+                self._waits = False
+                self._release()
+            if came:
                 return True
             self.host.look()
             if self._traffic.closed or time.monotonic() >= min(deadline, self._ends_at()):
@@ -331,6 +368,22 @@ class Machine:
             return end
         return end + self.host.allowance(self.limit)
 
+    def _release(self) -> None:
+        """The machine has done its work, and waits so that its memory can be read: let it end."""
+        try:
+            if self.before_end is not None and self.end is None:
+                self.before_end()
+        finally:
+            self.command("power-off")
+
+    def drain(self) -> None:
+        """Take in what has come, without waiting: of a paused machine, all that it has written."""
+        self._traffic.drain()
+
+    def replay(self, console: bytes, records: bytes) -> None:
+        """Take in what a machine had written that this one goes on from."""
+        self._traffic.replay(console, records)
+
     def _take_console(self, data: bytes) -> None:
         self._lines.feed(data)
         self.console.feed(data)
@@ -341,6 +394,8 @@ class Machine:
         for record in self._records.feed(data):
             if record.seq == 0 and self._expect_build and record.get("build") != self._expect_build:
                 self._broken = self._broken or explain.stale(self, record, self._expect_build)
+            # Not at once: this is called while output is taken in, and the engine may be busy.
+            self._waits = self._waits or (record.kind == "done" and record.get("waits") is True)
             if record.kind == "panic" and len(self._hits) < MOST_HITS:
                 self._hits.append(("panic", str(record.get("message", ""))))
             if self._on_record is not None:
@@ -364,8 +419,17 @@ class Machine:
         self.running.resume()
 
     def reset(self) -> None:
-        """Press the reset button."""
+        """Press the reset button: the machine boots again, even one that has shut down.
+
+        What is expected from now on is of the new boot; `records` keeps those of all boots.
+        """
         self.running.reset()
+        self._traffic.restart()
+        self._lines.feed(b"\n")  # ends a line that was cut off
+        self.console.forget()
+        self._records.restart()
+        self._order.restart(len(self.records))
+        self.running.resume()
 
     def nmi(self) -> None:
         """Send a non-maskable interrupt to CPU 0."""

@@ -52,7 +52,10 @@ def _cached(engine: Engine, cpu: str | None, image: Path) -> dict[str, Any] | No
 
 
 def features(engine: Engine, cpu: str | None = None, say: Say = silently) -> frozenset[str]:
-    """The features that ``cpu`` has on ``engine``: "vmx", "ept", "svm", ... Raises as `report`."""
+    """The features that ``cpu`` has on ``engine``: "vmx", "ept", "svm", ... Raises as `report`.
+
+    Among them is "virtualization" where the hypervisor can run guests, whoever made the CPU.
+    """
     return _words(report(engine, cpu, say))
 
 
@@ -65,7 +68,10 @@ def known(engine: Engine, cpu: str | None = None) -> frozenset[str] | None:
 
 def _words(said: dict[str, Any]) -> frozenset[str]:
     kind = said.get("virtualization")  # "vmx", "svm" or null
-    return frozenset(str(word) for word in (*said["features"], *([kind] if kind else [])))
+    words = {str(word) for word in (*said["features"], *([kind] if kind else []))}
+    if words >= {"vmx", "ept"} or words >= {"svm", "npt"}:
+        words.add("virtualization")
+    return frozenset(words)
 
 
 def _key(engine: Engine, cpu: str | None, image: Path) -> str:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 
 def _is_checkout(directory: Path) -> bool:
-    import tomllib
-
+    file = directory / "pyproject.toml"
     try:
-        with (directory / "pyproject.toml").open("rb") as file:
-            return bool(tomllib.load(file).get("project", {}).get("name") == "vanderpool")
+        return _names_us(file, file.stat().st_mtime_ns)
     except (OSError, ValueError):
         return False
+
+
+@lru_cache(maxsize=8)
+def _names_us(file: Path, stamp: int) -> bool:
+    """Is it our project's file? It is asked a dozen times a run; ``stamp`` is its time."""
+    import tomllib
+
+    return bool(tomllib.loads(file.read_text()).get("project", {}).get("name") == "vanderpool")
 
 
 def root() -> Path:

@@ -7,20 +7,38 @@ late, and takes only what is plainly its own: TOML files in a directory called `
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from harness.pytest_machines import (
+    BootedMachine,
+    BootMachine,
+    _hv_booted,
+    _hv_starter,
+    boot_machine,
+    booted_machine,
+    machines_of,
+    missing,
+)
 from harness.verdict import RunEnded, Verdict
 
 if TYPE_CHECKING:
-    from harness.engines.base import Engine, Module
     from harness.machine import Machine
     from harness.runner import Outcome
     from harness.scenario import Scenario
+
+__all__ = [  # pytest finds fixtures here, tests the types
+    "BootMachine",
+    "BootedMachine",
+    "_hv_booted",
+    "_hv_starter",
+    "boot_machine",
+    "booted_machine",
+]
 
 CONSOLE_TAIL = 60  # lines that a failure's report shows
 _ENGINES = ("auto", "bochs", "qemu-kvm", "qemu-kvm-in-bochs", "qemu-tcg")  # importing costs time
@@ -133,7 +151,7 @@ class ScenarioItem(pytest.Item):
         for name, value in _properties(outcome):
             self.user_properties.append((name, value))
         if outcome.verdict is Verdict.ENGINE_MISSING and not outcome.as_expected:
-            _missing(self.config, outcome.sentence, self.scenario.requires, self.scenario.engines)
+            missing(self.config, outcome.sentence, self.scenario.requires, self.scenario.engines)
         if not outcome.as_expected:
             self.add_report_section("call", "console", _console_tail(outcome.directory))
             raise ScenarioFailedError(outcome)
@@ -164,18 +182,6 @@ def _properties(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "run_directory", str(outcome.directory)
 
 
-def _missing(
-    config: pytest.Config, sentence: str, requires: Sequence[str], engines: Sequence[str]
-) -> None:
-    """Skip with one line of reason, unless ``--require`` says that this host must offer it."""
-    reason = sentence.splitlines()[0]
-    wanted = {*requires, *engines}
-    demanded = sorted(wanted.intersection(config.getoption("--require")))
-    if demanded:
-        pytest.fail(f"--require {' '.join(demanded)}: {reason}", pytrace=False)
-    pytest.skip(reason)
-
-
 def _console_tail(directory: Path | None) -> str:
     from harness.report.text import Cleaner
 
@@ -188,112 +194,11 @@ def _console_tail(directory: Path | None) -> str:
     return "\n".join(lines[-CONSOLE_TAIL:])
 
 
-_machines = pytest.StashKey[list["Machine"]]()
-
-
-class BootMachine(Protocol):
-    """What the fixture ``boot_machine`` gives."""
-
-    def __call__(
-        self,
-        image: Path | None = None,
-        modules: Sequence[str | Module] = (),
-        *,
-        engine: str | Engine | None = None,
-        requires: Sequence[str] = (),
-        cpu: str | None = None,
-        firmware: str | None = None,
-        command_line: str = "",
-        memory_mib: int = 128,
-        cpus: int = 1,
-        limit: float = 30.0,
-    ) -> Machine:
-        """Boot a machine, which is killed at the test's end. Skips it where no engine fits.
-
-        ``image`` is the hypervisor unless given. A module is a `Module`, or the name of one of
-        our guests. Without ``engine`` (a name, or one made ready) any that offers ``requires`` is
-        taken. ``limit`` is in seconds, for the machine as a whole; longer on a patient engine.
-        """
-
-
 class RunScenario(Protocol):
     """What the fixture ``hv_scenario`` gives."""
 
     def __call__(self, name: str, **overrides: Any) -> Outcome:
         """Run a scenario by name; ``overrides`` are those of `harness.runner.run`."""
-
-
-@pytest.fixture
-def boot_machine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BootMachine]:
-    """Boot machines that are killed at the end of the test, whatever ends it."""
-    from harness import choose, project
-    from harness import image as images
-    from harness.engines.base import Boot, Module
-    from harness.machine import Machine
-    from harness.runner import require_fresh
-
-    option = str(request.config.getoption("--engine"))
-
-    def guest(name: str) -> Module:
-        path = project.guest(name)
-        return Module(path, f"{path.name} name={name}")
-
-    with ExitStack() as machines:
-
-        def boot(
-            image: Path | None = None,
-            modules: Sequence[str | Module] = (),
-            *,
-            engine: str | Engine | None = None,
-            requires: Sequence[str] = (),
-            cpu: str | None = None,
-            firmware: str | None = None,
-            command_line: str = "",
-            memory_mib: int = 128,
-            cpus: int = 1,
-            limit: float = 30.0,
-        ) -> Machine:
-            name = engine if engine is None or isinstance(engine, str) else engine.name
-            only = (name,) if name else ()
-            if image is None:
-                require_fresh(project.image())
-            try:
-                wants = (*requires, *filter(None, (firmware,)))
-                choice = choose.choose(wants, only, option, cpu)
-            except RunEnded as ended:
-                if ended.verdict is Verdict.ENGINE_MISSING:
-                    _missing(request.config, ended.sentence, requires, only)
-                raise
-            request.node.user_properties.append(("engine", choice.engine.name))
-            chosen = choice.engine if engine is None or isinstance(engine, str) else engine
-            what = Boot(
-                image=image or project.image(),
-                command_line=command_line,
-                modules=tuple(guest(one) if isinstance(one, str) else one for one in modules),
-                memory_mib=memory_mib,
-                cpus=cpus,
-                cpu_model=cpu,
-                firmware=firmware,
-            )
-            try:
-                machine = Machine.start(
-                    chosen,
-                    what,
-                    tmp_path_factory.mktemp("machine"),
-                    expect_build=images.build_id(what.image) if image is None else None,
-                    limit=limit * chosen.patience,
-                )
-            except RunEnded as ended:  # what the engine needs can't be had after all
-                if ended.verdict is Verdict.ENGINE_MISSING:
-                    _missing(request.config, ended.sentence, requires, only)
-                raise
-            machines.enter_context(machine)
-            request.node.stash.setdefault(_machines, []).append(machine)
-            return machine
-
-        yield boot
 
 
 @pytest.fixture
@@ -308,7 +213,7 @@ def hv_scenario(request: pytest.FixtureRequest) -> RunScenario:
         outcome = runner.run(found, **options)
         request.node.user_properties.extend(_properties(outcome))
         if outcome.verdict is Verdict.ENGINE_MISSING:
-            _missing(request.config, outcome.sentence, found.requires, found.engines)
+            missing(request.config, outcome.sentence, found.requires, found.engines)
         return outcome
 
     return run
@@ -322,7 +227,7 @@ def pytest_runtest_makereport(
     if call.when == "call":
         from harness.pytest_session import guests_reports
 
-        for machine in item.stash.get(_machines, ()):
+        for machine in item.stash.get(machines_of, ()):
             item.user_properties.extend(guests_reports(machine.records))
     report = yield
     ended = call.excinfo.value if call.excinfo else None
@@ -331,7 +236,7 @@ def pytest_runtest_makereport(
 
         lines = (f"{ended.verdict.word}: {ended.sentence}", *ended.evidence)
         report.sections.append(("verdict", "\n".join(plain(line) for line in lines)))
-        for machine in item.stash.get(_machines, ()):
+        for machine in item.stash.get(machines_of, ()):
             report.sections += _post_mortem(machine, ended)
     return report
 

@@ -102,6 +102,12 @@ class Records:
                 self._skipping = True
         return fresh
 
+    def restart(self) -> None:
+        """A new boot begins: its records count from 0, and what was cut off before it is over."""
+        self._partial.clear()
+        self._skipping = False
+        self._next_seq = 0
+
     @property
     def unfinished(self) -> bytes:
         """The start of a line whose end has not come."""
@@ -148,6 +154,11 @@ class RecordOrder:
         if guest is None:
             return max(self._all, *self._guests.values(), 0)
         return max(self._all, self._guests.get(guest, 0))
+
+    def restart(self, index: int) -> None:
+        """A new boot begins: nothing that is expected from now on lies before ``index``."""
+        self._all = index
+        self._guests.clear()
 
     def took(self, guest: object, index: int) -> None:
         """The record at ``index`` was the one that was expected."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import image, project, rundir
-from harness.engines.base import Boot, EndKind, Module, Say, silently
+from harness.engines.base import Boot, EndKind, Module, Say, Unsupported, silently
 from harness.judge import Judge
 from harness.scenario import Expectation, Scenario
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.choose import Choice
     from harness.machine import Machine
     from harness.records import Record
+    from harness.trace import Trace
 
 AS_LONG_AS_IT_LIVES = 1e6
 """Seconds: each wait may use all of the time that the machine has, which its own limit ends."""
@@ -29,6 +30,9 @@ REPLAY_PATIENCE = 20
 
 ENDING_SECONDS = 2.0
 """How long a machine may take to end by itself once a guest's crash has decided the run."""
+
+TRACED_EXITS = 1 << 16
+"""How many of the last exits a traced run keeps, unless its command line has trace= itself."""
 
 LINE_SECONDS = 0.3
 """How long a line that has what was waited for may take to come to its end."""
@@ -90,6 +94,7 @@ class Job:
     scenario: Scenario | None = None  # None: a kernel that is not ours, whose records say nothing
     expectations: tuple[Expectation, ...] = ()
     to_the_end: bool = True  # whether the machine must power off by itself
+    trace: bool = False  # whether to read the exit trace out of the machine
 
 
 @dataclass
@@ -111,6 +116,7 @@ class Outcome:
     records: list[dict[str, Any]] = field(default_factory=list)
     tick: int | None = None  # where in emulated time the machine stopped, where the engine counts
     post_mortem: list[str] = field(default_factory=list)  # a page of text
+    trace: Trace | None = None  # where one was asked for, and could be read
 
     @property
     def as_expected(self) -> bool:
@@ -145,6 +151,7 @@ class Outcome:
             "started": round(self.started, 3),
             "seconds": round(self.seconds, 3),
             "tick": self.tick,
+            **({"trace": self.trace.as_json()} if self.trace else {}),
             "run_directory": str(self.directory) if self.directory else None,
             "crashes": [record for record in self.records if record.get("kind") == "crash"],
             "records": self.records,
@@ -158,6 +165,7 @@ def plan(
     cpu: str | None = None,
     timeout: float | None = None,
     append: str = "",
+    trace: bool = False,
     firmware: str | None = None,
     say: Say = silently,
     until_tick: int | None = None,
@@ -170,10 +178,7 @@ def plan(
     """
     from harness import choose
 
-    ours = project.image()
-    if not ours.is_file():
-        raise bad_usage(f"the hypervisor's image {ours} is missing; `make` builds it")
-    require_fresh(ours)
+    ours = require_image()
     for guest in scenario.guests:
         if not guest.path.is_file():
             raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
@@ -182,6 +187,9 @@ def plan(
     requires = (*scenario.requires, *filter(None, (wanted,)))
     choice = choose.choose(requires, scenario.engines, engine, model, say=say)
     limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
+    words = list(filter(None, (scenario.append, append)))
+    if trace and not any(word.startswith("trace=") for word in " ".join(words).split()):
+        words.append(f"trace={TRACED_EXITS}")
     known = scenario.path.parent == project.scenarios()
     replay = ["run", scenario.name if known else str(scenario.path)]
     replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
@@ -194,7 +202,7 @@ def plan(
         choice=choice,
         boot=Boot(
             image=ours,
-            command_line=" ".join(filter(None, (scenario.append, append))),
+            command_line=" ".join(words),
             modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
             memory_mib=scenario.memory,
             msrs=scenario.msrs,
@@ -206,7 +214,17 @@ def plan(
         replay=tuple(replay),
         scenario=scenario,
         expectations=scenario.expectations,
+        trace=trace,
     )
+
+
+def require_image() -> Path:
+    """The hypervisor's image. RunEnded BAD_USAGE if it is not built, STALE_IMAGE if not anew."""
+    ours = project.image()
+    if not ours.is_file():
+        raise bad_usage(f"the hypervisor's image {ours} is missing; `make` builds it")
+    require_fresh(ours)
+    return ours
 
 
 def require_fresh(image_path: Path) -> None:
@@ -229,6 +247,7 @@ def run(
     cpu: str | None = None,
     timeout: float | None = None,
     append: str = "",
+    trace: bool = False,
     firmware: str | None = None,
     until_tick: int | None = None,
     directory: Path | None = None,
@@ -237,8 +256,9 @@ def run(
     """Run ``scenario`` once and say what came of it; see `execute`.
 
     ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
-    seconds; ``append`` is added to the hypervisor's command line; ``firmware`` is "qboot" or
-    "seabios"; ``until_tick`` ends the run there instead of at its time limit (Bochs).
+    seconds; ``append`` is added to the hypervisor's command line; ``trace`` asks for the exits;
+    ``firmware`` is "qboot" or "seabios";
+    ``until_tick`` ends the run there instead of at its time limit (Bochs).
     """
     audience = observer or Silent()
     return execute(
@@ -250,6 +270,7 @@ def run(
             append=append,
             firmware=firmware,
             until_tick=until_tick,
+            trace=trace,
             say=audience.progress,
         ),
         Outcome(scenario.name, expected=scenario.verdict),
@@ -319,11 +340,22 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:
+
+        def read_trace() -> None:
+            from harness import trace
+
+            outcome.trace = trace.fetch(machine.read_physical, job.boot.image)
+
         try:
+            if job.trace:
+                machine.before_end = read_trace
             rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
             observer.started(machine)
             _watch(job, machine, judge)
         except RunEnded as ended:
+            if job.trace and outcome.trace is None:
+                with suppress(RunEnded, Unsupported):  # what went wrong first is what counts
+                    read_trace()
             if ended.verdict is Verdict.VM_ENTRY_FAILED:
                 said = (f"{job.choice.engine.name}: {line}" for line in machine.running.remarks())
                 ended.evidence = (*said, *ended.evidence)

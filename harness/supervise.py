@@ -66,6 +66,11 @@ def spawn(
         )
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process, a fork of the harness, when the harness ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def wait(process: subprocess.Popen[Any], timeout: float) -> bool:
     """Wait up to ``timeout`` seconds for the end of ``process``; whether it ended and is reaped."""
     if process.poll() is not None:

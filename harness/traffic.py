@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import selectors
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from harness import rundir
 from harness.engines.base import End, EndKind, Running
+from harness.engines.line import Line, write_fileno
 from harness.verdict import RunEnded, bad_usage
 
 LONGEST_LOG = 64 << 20  # bytes of console or records kept on disk
@@ -71,13 +71,15 @@ class Traffic:
             running.records: _Log(directory / "records.jsonl"),
         }
         self._open = set(self._takers)
+        # Kept, since an engine that was given up has closed its lines.
+        self._descriptors = {line: (line.fileno(), write_fileno(line)) for line in self._open}
         self._selector = selectors.DefaultSelector()
-        for sock in self._open:
-            sock.setblocking(False)
-            self._selector.register(sock, selectors.EVENT_READ)
+        for line in self._open:
+            line.setblocking(False)
+            self._watch(line)
         self._wakeups = running.wakeups()
         for fd in self._wakeups:
-            self._selector.register(fd, selectors.EVENT_READ, "engine")
+            self._selector.register(fd, selectors.EVENT_READ)
         running.idle = self.drain  # an engine that waits for its own channel lets serial flow
 
     def pump(self, deadline: float) -> bool:
@@ -90,21 +92,21 @@ class Traffic:
         left = deadline - time.monotonic()
         ready = self._selector.select(None if left == float("inf") else max(0.0, left))
         for key, mask in ready:
-            if isinstance(key.fileobj, socket.socket):
-                if mask & selectors.EVENT_WRITE:
-                    self._flush(key.fileobj)
-                if mask & selectors.EVENT_READ:
-                    self._receive(key.fileobj)
-            elif key.data == "engine":
+            if key.data is None:
                 self._running.service()
+                continue
+            if mask & selectors.EVENT_WRITE:
+                self._flush(key.data)
+            if mask & selectors.EVENT_READ:
+                self._receive(key.data)
         self._notice_end()
         return bool(ready)
 
     def drain(self) -> None:
         """Take in what has come on both serial lines, without waiting."""
-        for sock in tuple(self._open):
+        for line in tuple(self._open):
             for _ in range(_CHUNKS):
-                if sock not in self._open or not self._receive(sock):
+                if line not in self._open or not self._receive(line):
                     break
 
     def write(self, data: bytes) -> None:
@@ -112,16 +114,31 @@ class Traffic:
         self._write(self._running.console, data)
 
     def write_records(self, data: bytes) -> None:
-        """Likewise to COM2, for an image that takes input there."""
+        """Likewise, to COM2."""
         self._write(self._running.records, data)
 
-    def _write(self, sock: socket.socket, data: bytes) -> None:
-        waiting = self._input[sock]
+    def _write(self, line: Line, data: bytes) -> None:
+        waiting = self._input[line]
         if len(waiting) + len(data) > LONGEST_INPUT:
             raise bad_usage(f"more than {LONGEST_INPUT} bytes wait for the machine to read them.")
-        if self.end is None and sock in self._open:
+        if self.end is None and line in self._open:
             waiting += data
-            self._flush(sock)
+            self._flush(line)
+
+    def replay(self, console: bytes, records: bytes) -> None:
+        """Take in what a machine had written that this one goes on from."""
+        for line, data in ((self._running.console, console), (self._running.records, records)):
+            self._logs[line].write(data)
+            self._takers[line](data)
+
+    def restart(self) -> None:
+        """A new boot begins: it has not ended, and input that the old one did not read is void."""
+        if self.end is not None:
+            for fd in self._wakeups:
+                self._selector.register(fd, selectors.EVENT_READ)
+        self.end = None
+        for waiting in self._input.values():
+            waiting.clear()
 
     def close(self) -> None:
         """Take in the last output, end the machine, release everything. Idempotent."""
@@ -153,32 +170,46 @@ class Traffic:
         for fd in self._wakeups:  # a process's end would wake us for ever
             self._selector.unregister(fd)
 
-    def _flush(self, sock: socket.socket) -> None:
-        waiting = self._input[sock]
-        if sock not in self._open:
+    def _flush(self, line: Line) -> None:
+        waiting = self._input[line]
+        if line not in self._open:
             waiting.clear()
             return
         try:
             while waiting:
-                del waiting[: sock.send(waiting[:_CHUNK])]
+                del waiting[: line.send(waiting[:_CHUNK])]
         except BlockingIOError:
             pass
         except OSError:
             waiting.clear()
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if waiting else 0)
-        self._selector.modify(sock, wanted)
+        self._watch(line)
 
-    def _receive(self, sock: socket.socket) -> bool:
+    def _watch(self, line: Line) -> None:
+        """Wait for what comes on a line, and for room in it where something waits to be sent."""
+        reader, writer = self._descriptors[line]
+        events = dict.fromkeys((reader, writer), 0)  # one descriptor, where the line is a socket
+        if line in self._open:
+            events[reader] |= selectors.EVENT_READ
+        if self._input[line]:
+            events[writer] |= selectors.EVENT_WRITE
+        for fd, wanted in events.items():
+            if fd in self._selector.get_map():
+                self._selector.unregister(fd)
+            if wanted:
+                self._selector.register(fd, wanted, line)
+
+    def _receive(self, line: Line) -> bool:
         try:
-            data = sock.recv(_CHUNK)
+            data = line.recv(_CHUNK)
         except BlockingIOError:
             return False
         except OSError:
             data = b""
         if not data:
-            self._open.discard(sock)
-            self._selector.unregister(sock)
+            self._open.discard(line)
+            self._input[line].clear()
+            self._watch(line)
             return False
-        self._logs[sock].write(data)
-        self._takers[sock](data)
+        self._logs[line].write(data)
+        self._takers[line](data)
         return True

@@ -43,12 +43,12 @@ hv_objects = $(patsubst hv/%,$(OUT)/hv/%.o,$(1))
 
 # What every image of ours starts with: from the loader to C, console, records, power.
 HV_CORE   := $(call hv_sources,boot core cpu)
-HV_IMAGE  := $(HV_CORE) hv/main.c hv/debug.c $(filter-out hv/vmx/offsets.c,$(call hv_sources,vmx vm dev))
+HV_IMAGE  := $(HV_CORE) hv/main.c hv/debug.c $(filter-out %/offsets.c,$(call hv_sources,vmx svm vm dev))
 # The hypervisor with self-tests instead of its main: the product carries none of them.
 HV_SELFTEST := $(filter-out hv/main.c,$(HV_IMAGE)) $(call hv_sources,selftest)
 # The hypervisor's VMX under what `hv fuzz vmentry` sends, instead of its main.
 HV_VMENTRY := $(filter-out hv/main.c,$(HV_IMAGE)) $(call hv_sources,vmentry)
-HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c
+HV_PROBE  := $(HV_CORE) hv/probe.c hv/vmx/capabilities.c hv/svm/capabilities.c
 # A guest is one C file, linked with the runtime, or one assembly file alone. Those that start in real
 # mode are linked elsewhere.
 HV_GUEST_RUNTIME := hv/guests/runtime.S hv/guests/runtime.c hv/guests/interrupts.c
@@ -110,12 +110,14 @@ $(OUT)/hv/%.S.o: hv/%.S hv/hv.mk
 	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Assembly takes structure offsets from C: offsets.c becomes a header of #defines.
-$(OUT)/hv/asm_offsets.h: hv/vmx/offsets.c hv/hv.mk
+HV_OFFSETS := $(OUT)/hv/vmx/asm_offsets.h $(OUT)/hv/svm/asm_offsets.h
+$(HV_OFFSETS): $(OUT)/hv/%/asm_offsets.h: hv/%/offsets.c hv/hv.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $@.d -S -o - $< | \
 		sed -n 's/^.*@offset \([A-Z_0-9]*\) \$$*\([0-9]*\).*$$/#define \1 \2/p' > $@.tmp
 	@mv $@.tmp $@
-$(patsubst %,$(OUT)/hv/%.o,vmx/entry.S selftest/enter.S): $(OUT)/hv/asm_offsets.h
+$(patsubst %,$(OUT)/hv/%.o,vmx/entry.S selftest/enter.S): $(OUT)/hv/vmx/asm_offsets.h
+$(OUT)/hv/svm/entry.S.o: $(OUT)/hv/svm/asm_offsets.h
 
 # clangd finds this one by itself.
 $(OUT)/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
@@ -124,7 +126,7 @@ $(OUT)/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 			"$$separator" "$(CURDIR)" "$$source" "$(CC) $(HV_CFLAGS) -c $$source"; \
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
-hv-warnings: $(OUT)/hv/asm_offsets.h
+hv-warnings: $(HV_OFFSETS)
 	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
 		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
 
@@ -134,4 +136,4 @@ hv-format-check:
 hv-format:
 	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
 
--include $(HV_ALL_OBJECTS:.o=.d) $(OUT)/hv/asm_offsets.h.d
+-include $(HV_ALL_OBJECTS:.o=.d) $(HV_OFFSETS:%=%.d)

@@ -7,17 +7,30 @@
 #include "core/start.h"
 #include "core/string.h"
 #include "core/words.h"
+#include "cpu/apic.h"
 #include "cpu/identify.h"
 #include "debug.h"
 #include "vm/boot_record.h"
 #include "vm/scheduler.h"
+#include "vm/trace.h"
 #include "vm/vm.h"
-
-const struct virt *virt = &vmx;
 
 static struct vm_options vm_options[MAX_MODULES];
 static struct vm vms[MAX_MODULES];
 static unsigned troubled; /* guests that could not start, or had to be stopped */
+
+/* `trace=on`, or how many of the last exits to keep: `trace=64K`. */
+static void start_trace(const char *value) {
+    uint64_t count = TRACE_DEFAULT;
+    if (!text_equal(value, "on") && (!word_size(value, &count) || count & (count - 1) ||
+                                     count < TRACE_LEAST || count > TRACE_MOST)) {
+        refuse("bad-option", "command line: trace=%s is neither on nor a power of 2 from %d to %d",
+               value, TRACE_LEAST, TRACE_MOST);
+    }
+    if (!trace_start(count)) {
+        refuse("no-memory", "there is not enough free memory for a trace of %lu exits", count);
+    }
+}
 
 static void parse_command_line(const char *text) {
     struct word word;
@@ -27,12 +40,15 @@ static void parse_command_line(const char *text) {
             refuse("bad-option", "command line: %s has %s", word.key,
                    result == WORD_TOO_LONG ? "too many characters" : "a quote that does not end");
         }
-        if (!text_equal(word.key, "debug")) {
-            refuse("bad-option", "command line: unknown word %s%s%s (known: debug)", word.key,
-                   word.has_value ? "=" : "", word.value);
-        }
-        if (!debug_parse(word.value)) {
-            refuse("bad-option", "command line: debug=%s is not known", word.value);
+        if (text_equal(word.key, "debug")) {
+            if (!debug_parse(word.value)) {
+                refuse("bad-option", "command line: debug=%s is not known", word.value);
+            }
+        } else if (text_equal(word.key, "trace")) {
+            start_trace(word.value);
+        } else {
+            refuse("bad-option", "command line: unknown word %s%s%s (known: debug, trace)",
+                   word.key, word.has_value ? "=" : "", word.value);
         }
     }
 }
@@ -57,14 +73,24 @@ noreturn void image_main(void) {
     const char *below = identify_hypervisor_below();
     print("hv", "Vanderpool on %s%s%s, %lu MiB", identify_brand(), below ? " under " : "",
           below ? below : "", boot_info.memory_bytes >> 20);
+    virt_choose();
     vm_record_boot();
     parse_command_line(boot_arguments(boot_info.command_line));
     parse_modules();
     debug_run();
+    if (!virt) {
+        refuse("no-vmx", "this CPU has neither VT-x (CPUID.01H:ECX.VMX[bit 5] is 0) nor AMD-V "
+                         "(CPUID.80000001H:ECX.SVM[bit 2] is 0)");
+    }
     virt->start();
+    apic_admit_nmis();
 
     for (unsigned i = 0; i < boot_info.module_count; i++) {
-        troubled += !vm_create(&vms[i], &vm_options[i], &boot_info.modules[i]);
+        if (vm_create(&vms[i], &vm_options[i], &boot_info.modules[i])) {
+            vms[i].vcpu->label.vm = (uint8_t)i;
+        } else {
+            troubled++;
+        }
     }
     scheduler_run(vms, boot_info.module_count, vm_ended);
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from harness.engines.line import Line
+
 FIRMWARE = ("qboot", "seabios")
+
+CONTROL = frozenset(
+    {
+        "deterministic",  # a run repeats to the instruction
+        "firmware-msrs",  # MSRs can be set before the image runs
+        "hardware",  # it is the host's processor that runs
+        "memory",
+        "nmi",
+        "qmp",
+        "registers",
+        "reset",
+        "smp",
+        "snapshots",
+        "step",
+    }
+)
+"""What an engine may offer whatever its CPU: words of ``Engine.control``, with FIRMWARE's."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +129,18 @@ class Process(Protocol):
 class Running(Protocol):
     """A machine that an engine has started. Not thread-safe; every call has its own deadline."""
 
-    console: socket.socket  # COM1, both ways, raw bytes
-    records: socket.socket  # COM2, both ways, raw bytes
     argv: tuple[str, ...]
     tick: int | None  # where in emulated time it last stopped, if the engine counts that
     at_tick: bool  # it has stopped at ``Boot.until_tick``
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
+
+    @property
+    def console(self) -> Line:
+        """COM1."""
+
+    @property
+    def records(self) -> Line:
+        """COM2."""
 
     @property
     def process(self) -> Process:
@@ -138,7 +162,9 @@ class Running(Protocol):
         """Let every CPU run on. Idempotent."""
 
     def reset(self) -> None:
-        """Press the reset button."""
+        """Press the reset button. The machine is paused then, before its first instruction, and
+        all that it had written before is taken in.
+        """
 
     def nmi(self) -> None:
         """Send a non-maskable interrupt to CPU 0."""
@@ -170,7 +196,7 @@ class Engine(Protocol):
 
     name: str
     default_cpu: str
-    control: frozenset[str]  # what it offers beside the CPU: "qmp", "deterministic", "smp", ...
+    control: frozenset[str]  # those of CONTROL and FIRMWARE that it offers
     processes: tuple[str, ...]  # the program names it starts (for a look with pgrep)
     patience: float  # how many times longer than on the others everything may take
 

@@ -20,6 +20,7 @@ from harness.engines.bochs_words import (
     entry_failures,
     examined,
     last_part,
+    linear_address,
     parse_activity,
     parse_registers,
     parse_virtualization,
@@ -197,11 +198,23 @@ class BochsRunning:
         while self._prompt <= self._first_prompts:
             # Before the first prompt Bochs has no handler, and the interrupt would end it.
             self._await_prompt()
+        self._await_run()
         self.process.send_signal(signal.SIGINT)
         # It forgets an interrupt that comes just before it starts to run: ask again.
         text = self._await_prompt(again=0.1)
         self._paused = True
         self._note(text)
+
+    def _await_run(self) -> None:
+        """Wait until it has read that it may run, and says so: interrupted before that it hangs."""
+        deadline = time.monotonic() + ANSWER_WITHIN
+        while b"c\n" not in self._output and self.process.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return  # `_await_prompt` has the words for it
+            supervise.readable((*self.wakeups(), *self._serial_fds()), left)
+            self.idle()
+            self.service()
 
     def resume(self) -> None:
         """Let the machine run on."""
@@ -244,11 +257,14 @@ class BochsRunning:
                 self.resume()
 
     def read_physical(self, address: int, length: int) -> bytes:
-        """Physical memory; quick where paging is off, about 1 MB/s elsewhere."""
+        """Physical memory; quick where what runs now has it mapped, about 1 MB/s elsewhere."""
         self._check_range(address, length)
         with self._paused_for_a_moment():
-            if length > 4096 and not self.registers()["cr0"] >> 31:
-                return self._read_linear(address, length)
+            if length > 4096:
+                said = self._command("creg", 'show "cpu0.VMX.in_vmx_guest"', "info tab")
+                linear = linear_address(said, address, length)
+                if linear is not None:
+                    return self._read_linear(linear, length)
             data = bytearray()
             while len(data) < length:
                 at = address + len(data)

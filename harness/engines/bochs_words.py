@@ -145,3 +145,26 @@ def examined(text: str, size: int) -> bytes:
         for value in line.split():
             data += int(value, 16).to_bytes(size, "little")
     return bytes(data)
+
+
+def linear_address(text: str, address: int, length: int) -> int | None:
+    """Where all of that physical memory is mapped; None: not in one piece, or it can't be told.
+
+    ``text`` is what the debugger printed for "creg", "show cpu0.VMX.in_vmx_guest" and "info tab".
+    That follows Intel's nested paging, but not AMD's, and does not say whether a guest of AMD-V
+    runs: with SVME set it may be so. Without paging a linear address is physical but in a guest.
+    """
+    efer = re.search(r"^EFER=0x([0-9a-f]+)", text, re.MULTILINE)
+    if efer is None or int(efer[1], 16) & _EFER_SVME:
+        return None
+    if "paging off" in text:
+        return None if "in_vmx_guest = true" in text else address
+    pattern = r"^0x([0-9a-f]+)-0x[0-9a-f]+ -> 0x([0-9a-f]+)-0x([0-9a-f]+)\s*$"
+    for found in re.findall(pattern, text, re.MULTILINE):
+        linear, first, last = (int(digits, 16) for digits in found)
+        if first <= address and address + length - 1 <= last:
+            return linear + address - first
+    return None
+
+
+_EFER_SVME = 1 << 12

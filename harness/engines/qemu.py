@@ -17,6 +17,9 @@ INSTALL = "apt install qemu-system-x86"
 
 _ROMS = ("/usr/share/qemu", "/usr/share/qemu-system", "/usr/local/share/qemu")
 
+# Virtual time goes on by instructions and never waits for the host's, nor has the host's date.
+_COUNTING = ("-icount", "shift=0,sleep=off", "-rtc", "base=2000-01-01,clock=vm")
+
 
 def _installed(firmware: str, binary: Path) -> str:
     """``firmware``; but a QEMU that comes without qboot.rom has its own default only."""
@@ -66,13 +69,27 @@ class _Qemu:
 
     def launch(self, boot: Boot, directory: Path, say: Say = silently) -> QemuRunning:
         """Start QEMU on ``boot``; see ``Engine.launch``."""
+        return self._launch(boot, directory)
+
+    def restore(self, boot: Boot, directory: Path, saved: Path) -> QemuRunning:
+        """Start QEMU with the state that `QemuRunning.save` wrote to ``saved``, paused."""
+        running = self._launch(boot, directory, "-S")
+        try:
+            running.load(saved, directory)
+        except BaseException:
+            running.kill()
+            raise
+        return running
+
+    def _launch(self, boot: Boot, directory: Path, *more: str) -> QemuRunning:
         available = self.availability()
         files = directory / "boot"
         binary = self.binary()
         files.mkdir(exist_ok=True)
         setup = set_up(
             boot, files, accelerator=self.accelerator, cpu=boot.cpu_model or self.default_cpu,
-            firmware=_installed(boot.firmware or self.firmware, binary or Path()), extra=self.extra,
+            firmware=_installed(boot.firmware or self.firmware, binary or Path()),
+            extra=(*self.extra, *more),
         )  # fmt: skip
         if binary is None or not available.usable:
             hint = f"; `{available.remedy}` would provide it" if available.remedy else ""
@@ -86,12 +103,22 @@ class _Qemu:
 
 
 class QemuTcg(_Qemu):
-    """The engine "qemu-tcg": real QEMU on every machine, without VMX."""
+    """The engine "qemu-tcg": real QEMU on every machine, with AMD-V and without VMX."""
 
     name = "qemu-tcg"
     accelerator = "tcg"
     default_cpu = "max"
-    control = frozenset({"qmp", "nmi", "reset", "registers", "memory", "smp", *FIRMWARE})
+    control = frozenset(
+        {"qmp", "nmi", "reset", "registers", "memory", "smp", "snapshots", *FIRMWARE}
+    )
+
+    def counting(self) -> QemuTcg:
+        """The same with a clock that counts instructions: it runs half as fast, and repeats."""
+        if "deterministic" in self.control:
+            return self
+        counting = QemuTcg(firmware=self.firmware, extra=(*self.extra, *_COUNTING))
+        counting.control = self.control | {"deterministic"}
+        return counting
 
 
 class QemuKvm(_Qemu):

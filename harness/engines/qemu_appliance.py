@@ -125,6 +125,9 @@ class ApplianceTransport:
         """Not offered: QMP has no command for it."""
         raise Unsupported("the memory of a machine in the appliance can't be written; use bochs")
 
+    def memory_file(self) -> None:
+        """There is none on this host."""
+
     def take_file(self, name: str) -> bytes:
         """The content of a file that QEMU wrote; it goes with the run, or is written over."""
         return self._agent.get(self._lease.run, f"boot/{name}", _LARGEST_FILE)

@@ -99,8 +99,8 @@ def command_line(program: str, setup: Setup, lines: Lines) -> tuple[str, ...]:
         "-chardev", f"{lines.com1},id=com1", "-serial", "chardev:com1",
         "-chardev", f"{lines.com2},id=com2", "-serial", "chardev:com2",
         "-chardev", f"{lines.qmp},id=qmp", "-mon", "chardev=qmp,mode=control",
-        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4",
-        "-action", "reboot=shutdown,shutdown=pause",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-device", "pvpanic",
+        "-action", "reboot=shutdown,shutdown=pause,panic=pause",
         "-d", "cpu_reset", "-D", lines.cpu_log,
         "-kernel", setup.kernel,
     ]  # fmt: skip

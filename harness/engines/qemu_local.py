@@ -1,6 +1,6 @@
-"""A QEMU on this host: a child of this process, reached over socketpairs that it inherits.
+"""A QEMU on this host: a child of this process, reached over pipes and a socketpair.
 
-No port, no path. The machine's RAM is a memory file that both processes share, so it can be read
+No port. The machine's RAM is a memory file that both processes share, so it can be read
 at any time, even after the end.
 """
 
@@ -14,14 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import supervise
+from harness.engines.line import Line, PipeLine
 from harness.engines.qemu_command import Lines, Setup, command_line
-from harness.engines.qemu_words import last_words, tail
+from harness.engines.qemu_words import last_words, tail, unknown_to_it, version
 from harness.engines.qmp import NEGOTIATE, Channel
 from harness.engines.transport import Exit
-from harness.verdict import RunEnded, Verdict
+from harness.verdict import RunEnded, Verdict, bad_usage
 
 LOG = "engine.log"
 CPU_LOG = "cpu.log"
+
+OLDEST = (6, 0)  # has -action, and snapshots over QMP
 
 _LARGEST_LOG = 1 << 30  # bytes; bounds a log that a guest floods
 
@@ -35,8 +38,8 @@ class LocalTransport:
         argv: tuple[str, ...],
         directory: Path,
         files: Path,
-        console: socket.socket,
-        records: socket.socket,
+        console: Line,
+        records: Line,
         channel: Channel,
         memory: int,
     ) -> None:
@@ -58,19 +61,19 @@ class LocalTransport:
             _link(files, word, source)
         memory_size = setup.boot.memory_mib << 20
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            pairs = [socket.socketpair() for _ in range(3)]
-            for mine, its in pairs:
-                ours.callback(mine.close)
-                theirs.callback(its.close)
-            memory = os.memfd_create("vanderpool-ram", os.MFD_CLOEXEC)
+            console, records = PipeLine(directory / "com1"), PipeLine(directory / "com2")
+            qmp, its_qmp = socket.socketpair()
+            for one in (console, records, qmp):
+                ours.callback(one.close)
+            theirs.callback(its_qmp.close)
+            memory = _memory_file(memory_size)
             ours.callback(os.close, memory)
-            os.ftruncate(memory, memory_size)
-            inherited = tuple(its.fileno() for _, its in pairs)
-            com1, com2, control = (f"socket,fd={descriptor}" for descriptor in inherited)
-            memory_file = f"/proc/self/fd/{memory}"
-            lines = Lines(com1, com2, control, cpu_log=f"../{CPU_LOG}", memory=memory_file)
+            lines = Lines(
+                "pipe,path=../com1", "pipe,path=../com2", f"socket,fd={its_qmp.fileno()}",
+                cpu_log=f"../{CPU_LOG}", memory=f"/proc/self/fd/{memory}",
+            )  # fmt: skip
             argv = command_line(str(program), setup, lines)
-            pairs[2][0].sendall(NEGOTIATE)
+            qmp.sendall(NEGOTIATE)
             log = theirs.enter_context((directory / LOG).open("wb"))
             (directory / CPU_LOG).unlink(missing_ok=True)
             try:
@@ -78,14 +81,13 @@ class LocalTransport:
                     argv,
                     files,
                     stderr=log,
-                    pass_fds=(*inherited, memory),
+                    pass_fds=(its_qmp.fileno(), memory),
                     largest_file=memory_size + _LARGEST_LOG,
                 )
             except OSError as error:
                 raise RunEnded(
                     Verdict.ENGINE_DIED, f"{program} can't be started: {error.strerror}."
                 ) from None
-            console, records, qmp = (mine for mine, _ in pairs)
             ours.pop_all()
             return cls(process, argv, directory, files, console, records, Channel(qmp), memory)
 
@@ -99,7 +101,12 @@ class LocalTransport:
     def exit(self) -> Exit | None:
         """How QEMU ended; None while it has not."""
         status = self.process.poll()
-        return None if status is None else Exit(status, self.words())
+        if status is None:
+            return None
+        words = self.words()
+        if status == 1 and unknown_to_it(words) and (old := _too_old(self.argv[0])):
+            words = (old, *words)
+        return Exit(status, words)
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for QEMU's end; whether it has ended."""
@@ -126,6 +133,10 @@ class LocalTransport:
         while done < len(data):
             done += os.pwrite(self._memory, data[done:], address + done)
 
+    def memory_file(self) -> int:
+        """The shared memory file."""
+        return self._memory
+
     def take_file(self, name: str) -> bytes:
         """The content of a file that QEMU wrote into its working directory; the file goes."""
         file = self._files / name
@@ -146,6 +157,38 @@ class LocalTransport:
         if self._memory >= 0:
             os.close(self._memory)
             self._memory = -1
+
+
+def _memory_file(size: int) -> int:
+    """A new file of ``size`` bytes that no directory has; BAD_USAGE if it can't be made."""
+    try:
+        memory = os.memfd_create("vanderpool-ram", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(memory, size)
+        except OSError:
+            os.close(memory)
+            raise
+    except OSError as error:
+        raise bad_usage(
+            f"a file of {size >> 20} MiB for the machine's memory can't be made: {error.strerror}."
+        ) from None
+    return memory
+
+
+def _too_old(program: str) -> str:
+    """A clause that says so if this QEMU is; else nothing."""
+    try:
+        asked = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = version(asked.stdout.decode("utf-8", "replace"))
+    if found is None or found >= OLDEST:
+        return ""
+    has, needed = (".".join(map(str, number)) for number in (found, OLDEST))
+    return f"qemu {has} is too old: {needed} or newer is needed"
 
 
 def _nothing() -> None:

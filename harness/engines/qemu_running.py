@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from harness.engines import qemu_snapshot
 from harness.engines.base import CpuState, End, EndKind, Unsupported
 from harness.engines.qemu_words import errors, parse_activity, parse_registers
 from harness.engines.qmp import NoAnswer, Refused
@@ -13,6 +15,7 @@ from harness.engines.transport import Transport
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 ANSWER_WITHIN = 10.0  # seconds for any QMP command
+_LAST_MOMENT = 0.5  # seconds from the end of QMP to that of QEMU
 _SAVED = "memory.bin"  # in QEMU's working directory
 
 
@@ -37,7 +40,8 @@ class QemuRunning:
         self._patience = patience
         self._end: End | None = None
         self._killed = False
-        self._resets = 0  # SHUTDOWN events that `reset` has asked for
+        self._old_events = 0  # so many are of the time before the last reset,
+        self._old_faults = 0  # and so many triple faults in QEMU's log
 
     def wakeups(self) -> tuple[int, ...]:
         """QMP's news, and the transport's."""
@@ -56,11 +60,11 @@ class QemuRunning:
     def end(self) -> End | None:
         """How the machine ended: by an event, then the process still holds it; or by its exit."""
         if self._end is None:
-            self._end = self._end_by_event() or self._end_by_exit()
+            self._end = self._end_by_event() or self._end_by_exit() or self._end_by_silence()
         return self._end
 
     def _end_by_event(self) -> End | None:
-        for event in self.events:
+        for event in self.events[self._old_events :]:
             data = event.get("data", {})
             if event["event"] == "GUEST_PANICKED":
                 return End(EndKind.GUEST_PANIC, None, "GUEST_PANICKED")
@@ -79,9 +83,12 @@ class QemuRunning:
 
     def _reset_kind(self) -> EndKind:
         """A triple fault and a reset are the same event; TCG tells them apart in its log."""
-        if self._accelerator == "tcg" and b"Triple fault" not in self._transport.cpu_log():
+        if self._accelerator == "tcg" and self._faults() <= self._old_faults:
             return EndKind.RESET
         return EndKind.TRIPLE_FAULT
+
+    def _faults(self) -> int:
+        return self._transport.cpu_log().count(b"Triple fault")
 
     def _end_by_exit(self) -> End | None:
         ended = self._transport.exit()
@@ -101,6 +108,15 @@ class QemuRunning:
             words.insert(0, f"killed by {signal.Signals(-status).name}")
         return End(EndKind.DIED, None, "\n".join(words) or f"exit status {status}")
 
+    def _end_by_silence(self) -> End | None:
+        """A QEMU that closes its QMP connection and lives on is of no use to anyone."""
+        if not self._channel.lost:
+            return None
+        if self._transport.wait(_LAST_MOMENT * self._patience):  # what closed it was QEMU's end
+            return self._end_by_exit()
+        self._transport.end()
+        return End(EndKind.DIED, None, "it closed its QMP connection, and was ended")
+
     # Control
 
     def qmp(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
@@ -110,17 +126,37 @@ class QemuRunning:
         except Refused as error:
             raise bad_usage(f"QEMU refused {command}: {error}.") from None
         except NoAnswer as error:
-            ended = self._transport.wait(0.2 * self._patience)
-            words = self._transport.words() if ended else ()
-            if not ended:
-                self._end = End(EndKind.DIED, None, f"stopped answering: {error}")
-                self.kill()
-            what = "ended by itself" if ended else "stopped answering, and was ended"
-            raise RunEnded(
-                Verdict.ENGINE_DIED,
-                f"QEMU {what}: {error}.",
-                evidence=words,
-            ) from None
+            raise self._silent(error) from None
+
+    def job(self, command: str, arguments: dict[str, Any]) -> None:
+        """Execute a QMP command that starts a job, and wait for the job's end; as `qmp`."""
+        seen = len(self.events)
+        self.qmp(command, {"job-id": command, **arguments})
+        self._event("JOB_STATUS_CHANGE", {"id": command, "status": "concluded"}, seen)
+        error = next((j.get("error") for j in self.qmp("query-jobs") if j["id"] == command), None)
+        self.qmp("job-dismiss", {"id": command})
+        if error is not None:
+            raise bad_usage(f"QEMU's {command} failed: {error}.")
+
+    def _event(self, name: str, data: dict[str, Any], since: int) -> None:
+        """Wait for an event that has all of ``data``, not counting the first ``since`` of all."""
+
+        def wanted(event: dict[str, Any]) -> bool:
+            return bool(event["event"] == name and data.items() <= event.get("data", {}).items())
+
+        try:
+            self._channel.event(wanted, since, ANSWER_WITHIN * self._patience)
+        except NoAnswer as error:
+            raise self._silent(error) from None
+
+    def _silent(self, error: NoAnswer) -> RunEnded:
+        ended = self._transport.wait(_LAST_MOMENT * self._patience)
+        words = self._transport.words() if ended else ()
+        if not ended:
+            self._end = End(EndKind.DIED, None, f"stopped answering: {error}")
+            self.kill()
+        what = "ended by itself" if ended else "stopped answering, and was ended"
+        return RunEnded(Verdict.ENGINE_DIED, f"QEMU {what}: {error}.", evidence=words)
 
     def monitor(self, command: str, cpu: int = 0) -> str:
         """What QEMU's human monitor prints for ``command`` with ``cpu`` selected."""
@@ -136,17 +172,39 @@ class QemuRunning:
         self.qmp("cont")
 
     def reset(self) -> None:
-        """Reset, and run on from the firmware."""
+        """Reset, from any state that is not QEMU's own end; see `Running.reset`."""
+        self.pause()
         # The -action that makes a guest's reset visible must stand aside for ours.
         self.qmp("set-action", {"reboot": "reset"})
         try:
             seen = len(self.events)
             self.qmp("system_reset")
-            while not any(e["event"] == "RESET" for e in self.events[seen:]):
-                self.qmp("query-status")  # a round trip: events come before its answer
-                self.idle()
+            self._event("RESET", {}, seen)
         finally:
             self.qmp("set-action", {"reboot": "shutdown"})
+        self.idle()
+        self._old_events = len(self.events)
+        self._old_faults = self._faults()
+        self._channel.status = None
+        self._end = None
+
+    def save(self, directory: Path) -> None:
+        """Write the state of this paused machine to ``directory``."""
+        qemu_snapshot.save(self, self._memory_file(), directory)
+
+    def load(self, directory: Path, own: Path) -> None:
+        """Take over the state that `save` wrote; ``own`` is a directory for this machine's files.
+
+        The machine must have been started paused, with the same arguments; it stays so.
+        """
+        self.qmp("query-status")  # answered once QEMU has set itself up, RAM and all
+        qemu_snapshot.load(self, self._memory_file(), directory, own)
+
+    def _memory_file(self) -> int:
+        file = self._transport.memory_file()
+        if file is None:
+            raise Unsupported("there are no snapshots of a QEMU that runs elsewhere")
+        return file
 
     def nmi(self) -> None:
         """Send an NMI."""

@@ -13,6 +13,11 @@ from harness.engines.base import Activity
 _SELECTOR = re.compile(r"^(ES|CS|SS|DS|FS|GS|LDT|TR) ?=([0-9a-f]{4})\b", re.MULTILINE)
 _TABLE = re.compile(r"^(GDT|IDT)= +([0-9a-f]+) ([0-9a-f]+)", re.MULTILINE)
 
+_UNKNOWN = re.compile(
+    r"invalid option|Invalid parameter|is unexpected|Property .* not found"
+    r"|not a valid device|[Uu]nknown |No such option"
+)
+
 
 def tail(log: Path, most: int = 1 << 16) -> bytes:
     """The last ``most`` bytes of ``log``; nothing if it is not there."""
@@ -38,6 +43,17 @@ def errors(lines: Sequence[str]) -> list[str]:
         line for line in lines
         if re.match(r"\S*qemu\S*: ", line) and ": warning: " not in line and ": info: " not in line
     ]  # fmt: skip
+
+
+def unknown_to_it(words: Sequence[str]) -> bool:
+    """Does QEMU complain that it does not know what it was told, as an old one does?"""
+    return any(_UNKNOWN.search(line) for line in words)
+
+
+def version(said: str) -> tuple[int, ...] | None:
+    """The version out of what `--version` prints."""
+    found = re.search(r"version (\d+(?:\.\d+)*)", said)
+    return tuple(int(part) for part in found[1].split(".")) if found else None
 
 
 def parse_registers(text: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ class Channel:
         self._sock = sock
         self._shared = shared
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._lock = threading.Lock()
+        self._news = threading.Condition()
         self._client: QMPClient | None = None
         self._closing = False
         self._serving: asyncio.Task[None] | None = None
@@ -128,9 +129,31 @@ class Channel:
                 os.eventfd_read(self._wake)
 
     def _notify(self) -> None:
-        with self._lock:
+        with self._news:
+            self._news.notify_all()
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
+
+    def event(
+        self, wanted: Callable[[dict[str, Any]], bool], since: int, timeout: float
+    ) -> dict[str, Any]:
+        """The first event that is ``wanted``, not counting the first ``since`` of all.
+
+        NoAnswer if it does not come within ``timeout`` seconds.
+        """
+        import time
+
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                for event in self.events[since:]:
+                    if wanted(event):
+                        return event
+                left = deadline - time.monotonic()
+                if self.lost or left <= 0:
+                    why = "its connection ended" if self.lost else f"none within {timeout:g} s"
+                    raise NoAnswer(f"an event was awaited, and {why}")
+                self._news.wait(left)
 
     async def _serve(self) -> None:
         """Connect, then collect events until the connection ends."""
@@ -218,7 +241,7 @@ class Channel:
         # The loop may still be importing: then the session ends on its own, later.
         own = 0.2 if self._connected.done() else 0
         concurrent.futures.wait([self._session], timeout=_LEAVES_WITHIN if self._shared else own)
-        with self._lock:
+        with self._news:
             os.close(self._wake)
             self._wake = -1
         return self._session.done()

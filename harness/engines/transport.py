@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from harness.engines.base import Process
+from harness.engines.line import Line
 from harness.engines.qmp import Channel
 
 
@@ -25,11 +25,17 @@ class Exit:
 class Transport(Protocol):
     """One QEMU's process, serial lines, QMP, files and memory."""
 
-    console: socket.socket
-    records: socket.socket
     channel: Channel
     argv: tuple[str, ...]
     idle: Callable[[], None]  # called while a call waits: takes in serial output
+
+    @property
+    def console(self) -> Line:
+        """COM1."""
+
+    @property
+    def records(self) -> Line:
+        """COM2."""
 
     @property
     def process(self) -> Process:
@@ -58,6 +64,9 @@ class Transport(Protocol):
 
     def write_ram(self, address: int, data: bytes) -> None:
         """Write RAM at ``address``; Unsupported where it can't be."""
+
+    def memory_file(self) -> int | None:
+        """Descriptor of the file that is the machine's RAM; None where no file of this host is."""
 
     def take_file(self, name: str) -> bytes:
         """The content of a file that QEMU wrote into its working directory; the file goes."""

@@ -1,7 +1,5 @@
 #include "core/serial.h"
 
-#include <stdbool.h>
-
 #include "cpu/port.h"
 
 /* Register offsets and bits of the PC16550D data sheet, section 8. */
@@ -18,8 +16,6 @@ enum { LCR_8N1 = 0x03, LCR_DLAB = 0x80 };
 enum { FCR_ENABLE_AND_CLEAR = 0x07 };
 enum { MCR_DTR_RTS = 0x03 };
 enum { LSR_DATA_READY = 0x01, LSR_HOLDING_EMPTY = 0x20, LSR_ALL_SENT = 0x40 };
-
-enum { FIFO_DEPTH = 16 };
 
 /* A wait this long without progress means a broken UART; losing output beats hanging. */
 enum { PATIENCE = 10000000 };
@@ -56,7 +52,7 @@ static void wait_for(enum serial_port port, uint8_t status) {
 
 void serial_write(enum serial_port port, const char *text, size_t length) {
     for (size_t i = 0; i < length && *presence(port); i++) {
-        if (i % FIFO_DEPTH == 0) {
+        if (i % SERIAL_FIFO_DEPTH == 0) {
             wait_for(port, LSR_HOLDING_EMPTY); /* then the whole FIFO is free */
         }
         outb(port + DATA, (uint8_t)text[i]);
@@ -73,4 +69,12 @@ void serial_drain(enum serial_port port) {
     if (*presence(port)) {
         wait_for(port, LSR_ALL_SENT);
     }
+}
+
+bool serial_read(enum serial_port port, uint8_t *byte) {
+    if (!*presence(port) || !(inb(port + LINE_STATUS) & LSR_DATA_READY)) {
+        return false;
+    }
+    *byte = inb(port + DATA);
+    return true;
 }

@@ -1,10 +1,12 @@
 /* A 16550 UART by polling: no interrupt is needed to say what went wrong. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum serial_port { SERIAL_COM1 = 0x3f8, SERIAL_COM2 = 0x2f8 };
+enum { SERIAL_FIFO_DEPTH = 16 }; /* bytes that the UART holds in each direction */
 
 /* 115200 baud, 8 data bits, no parity, FIFO on. A port without a UART swallows what is written. */
 void serial_open(enum serial_port port);
@@ -15,3 +17,6 @@ uint8_t serial_read(enum serial_port port);
 
 /* Returns when the last bit has left the wire: power-off must not cut off the last line. */
 void serial_drain(enum serial_port port);
+
+/* Takes a byte that has come; false if there is none. */
+bool serial_read(enum serial_port port, uint8_t *byte);

@@ -10,8 +10,7 @@
  * speaker off; its output shows in port 61H bit 5 when it reaches zero.
  */
 enum {
-    PIT_HZ = 1193182,
-    CALIBRATION_TICKS = PIT_HZ / 500, /* 2 ms */
+    CALIBRATION_TICKS = TIME_PIT_HZ / 500, /* 2 ms */
     PIT_CHANNEL_2 = 0x42,
     PIT_COMMAND = 0x43,
     PIT_CHANNEL_2_MODE_0 = 0xb0, /* channel 2, low then high byte, interrupt on terminal count */
@@ -41,7 +40,7 @@ void time_start(void) {
     uint64_t elapsed = rdtsc() - start;
     outb(PORT_61, saved);
     if (answers && patience && elapsed) {
-        hz = elapsed * PIT_HZ / CALIBRATION_TICKS;
+        hz = elapsed * TIME_PIT_HZ / CALIBRATION_TICKS;
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+enum { TIME_PIT_HZ = 1193182 }; /* of the 8254 */
+
 void time_start(void);
 uint64_t time_microseconds(void);
 uint64_t time_tsc_hz(void);

@@ -56,6 +56,36 @@ trap_common:
 	add $16, %rsp			/* vector and error code */
 	iretq
 
+/* Any interrupt: who raised it is the handler's question to the interrupt controllers. */
+	.globl interrupt_entry
+interrupt_entry:
+	push %rax
+	push %rcx
+	push %rdx
+	push %rsi
+	push %rdi
+	push %r8
+	push %r9
+	push %r10
+	push %r11
+	push %rbp
+	mov %rsp, %rbp			/* the processor has aligned the stack, and pushed five words */
+	and $-16, %rsp
+	cld
+	call *interrupt_handler
+	mov %rbp, %rsp
+	pop %rbp
+	pop %r11
+	pop %r10
+	pop %r9
+	pop %r8
+	pop %rdi
+	pop %rsi
+	pop %rdx
+	pop %rcx
+	pop %rax
+	iretq
+
 	.section .rodata
 	.balign 8
 	.globl trap_entries

@@ -2,6 +2,7 @@
 
 #include "core/console.h"
 #include "core/format.h"
+#include "core/nmi.h"
 #include "core/paging.h"
 #include "core/power.h"
 #include "core/records.h"
@@ -79,7 +80,7 @@ bool (*trap_recover)(struct trap_frame *frame);
 void trap(struct trap_frame *frame) {
     static bool reporting;
     if (frame->vector == VECTOR_NMI) {
-        print("nmi", "received at 0x%lx", frame->rip);
+        nmi_arrived();
         return;
     }
     if (trap_recover && trap_recover(frame)) {

@@ -17,5 +17,5 @@ static_assert(sizeof(struct trap_frame) == 22 * 8, "trap_entries.S pushes this")
 void trap(struct trap_frame *frame);
 
 /* Asked before anything is reported: true if the exception was expected, and the frame changed so
- * that execution goes on elsewhere. NULL in the product; the self-tests provoke faults. */
+ * that execution goes on where it should. NULL where none is: svm/quirks.c and the self-tests set it. */
 extern bool (*trap_recover)(struct trap_frame *frame);

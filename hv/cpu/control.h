@@ -28,11 +28,12 @@
 #define CR4_SMEP       (1 << 20)
 #define CR4_SMAP       (1 << 21)
 
-#define MSR_EFER 0xc0000080
-#define EFER_SCE (1 << 0)
-#define EFER_LME (1 << 8)
-#define EFER_LMA (1 << 10)
-#define EFER_NXE (1 << 11)
+#define MSR_EFER  0xc0000080
+#define EFER_SCE  (1 << 0)
+#define EFER_LME  (1 << 8)
+#define EFER_LMA  (1 << 10)
+#define EFER_NXE  (1 << 11)
+#define EFER_SVME (1 << 12)
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

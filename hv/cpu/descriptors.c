@@ -33,7 +33,7 @@ struct pseudo_descriptor {
     uint64_t base;
 } __attribute__((packed));
 
-enum { VECTORS = 256, GATE_INTERRUPT_64 = 0x8e /* present, DPL 0 */ };
+enum { EXCEPTIONS = 32, VECTORS = 256, GATE_INTERRUPT_64 = 0x8e /* present, DPL 0 */ };
 
 /*
  * These can strike when the stack itself is the trouble, or between a VM exit and the switch to
@@ -52,7 +52,9 @@ static struct tss tss;
 static uint64_t gdt[5];
 static struct gate idt[VECTORS] __attribute__((aligned(16)));
 
-extern const uint64_t trap_entries[32]; /* core/trap_entries.S */
+extern const uint64_t trap_entries[EXCEPTIONS]; /* core/trap_entries.S */
+extern const char interrupt_entry[];            /* likewise; calls *interrupt_handler */
+void (*interrupt_handler)(void);
 
 static unsigned ist_of(unsigned vector) {
     switch (vector) {
@@ -60,6 +62,24 @@ static unsigned ist_of(unsigned vector) {
     case VECTOR_DOUBLE_FAULT: return 2;
     case VECTOR_MACHINE_CHECK: return 3;
     default: return 0;
+    }
+}
+
+static struct gate interrupt_gate(uint64_t entry, unsigned ist) {
+    return (struct gate){
+        .offset_low = (uint16_t)entry,
+        .selector = SELECTOR_CODE,
+        .ist = (uint8_t)ist,
+        .type = GATE_INTERRUPT_64,
+        .offset_middle = (uint16_t)(entry >> 16),
+        .offset_high = (uint32_t)(entry >> 32),
+    };
+}
+
+void descriptors_handle_interrupts(void (*handler)(void)) {
+    interrupt_handler = handler;
+    for (unsigned vector = EXCEPTIONS; vector < VECTORS; vector++) {
+        idt[vector] = interrupt_gate((uint64_t)interrupt_entry, 0);
     }
 }
 
@@ -89,16 +109,8 @@ void descriptors_start(void) {
                  : "m"(gdtr), "i"(SELECTOR_CODE), "r"(SELECTOR_DATA), "r"(SELECTOR_TSS)
                  : "rax", "memory");
 
-    for (unsigned vector = 0; vector < 32; vector++) {
-        uint64_t entry = trap_entries[vector];
-        idt[vector] = (struct gate){
-            .offset_low = (uint16_t)entry,
-            .selector = SELECTOR_CODE,
-            .ist = (uint8_t)ist_of(vector),
-            .type = GATE_INTERRUPT_64,
-            .offset_middle = (uint16_t)(entry >> 16),
-            .offset_high = (uint32_t)(entry >> 32),
-        };
+    for (unsigned vector = 0; vector < EXCEPTIONS; vector++) {
+        idt[vector] = interrupt_gate(trap_entries[vector], ist_of(vector));
     }
     struct pseudo_descriptor idtr = {sizeof idt - 1, (uint64_t)idt};
     asm volatile("lidt %0" : : "m"(idtr));

@@ -8,6 +8,9 @@ enum selector { SELECTOR_CODE = 0x08, SELECTOR_DATA = 0x10, SELECTOR_TSS = 0x18 
 
 void descriptors_start(void);
 
+/* Vectors 32 to 255 from now on call this, with interrupts off. Before, nothing handles them. */
+void descriptors_handle_interrupts(void (*handler)(void));
+
 uint64_t descriptors_tss_base(void);
 uint64_t descriptors_gdt_base(void);
 uint64_t descriptors_idt_base(void);

@@ -1,4 +1,4 @@
-/* Model-specific registers by the names of SDM 4, chapter 2. */
+/* Model-specific registers by the names of SDM 4, chapter 2, and of APM 2, appendix A. */
 #pragma once
 
 #include <stdint.h>
@@ -41,6 +41,8 @@ enum msr {
     IA32_GS_BASE = (int)0xc0000101,
     IA32_KERNEL_GS_BASE = (int)0xc0000102,
     IA32_TSC_AUX = (int)0xc0000103,
+    VM_CR = (int)0xc0010114,
+    VM_HSAVE_PA = (int)0xc0010117,
 };
 
 /* IA32_FEATURE_CONTROL, SDM 3C 24.7 */

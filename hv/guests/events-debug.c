@@ -44,6 +44,7 @@ static void on_debug(struct interrupt_frame *frame) {
 void stepped(void);
 extern const uint32_t steps[], steps_end[];
 asm(".pushsection .text\n"
+    ".macro hypercall\n" HYPERCALL_INSTRUCTION ".endm\n"
     ".macro step instruction:vararg\n"
     "	\\instruction\n"
     "771:\n"
@@ -68,7 +69,7 @@ asm(".pushsection .text\n"
     "	step mov $0, %al\n"
     "	step out %al, %dx\n"
     "	step xor %eax, %eax\n"
-    "	step vmcall\n"
+    "	step hypercall\n"
     "	step mov %cr0, %rax\n"
     "	step mov %rax, %cr0\n"
     "	step xor $0x20, %eax\n"

@@ -2,6 +2,8 @@
  * Events in real mode, by its vector table: no error codes, frames of three words. Started with
  * mode=real. Each check reports its number.
  */
+#include "guests/hypercall.inc"
+
 	.set HYPERCALL_EXIT, 1		/* guests/abi.h */
 	.set HYPERCALL_REPORT, 2
 	.set HYPERCALL_TIMER, 4
@@ -17,7 +19,7 @@
 	mov $1, %edi
 1:	mov $\number, %esi
 	mov $HYPERCALL_REPORT, %eax
-	vmcall
+	hypercall
 .endm
 
 /* Passed if the vector came once, at the address, and nothing else is left on the stack. */
@@ -43,7 +45,7 @@
 	mov $\number, %eax
 	mov $\first, %edi
 	mov $\second, %esi
-	vmcall
+	hypercall
 .endm
 
 	.section .text.start, "ax"
@@ -55,6 +57,7 @@ start:
 	mov %ax, %es
 	mov %ax, %ss
 	mov $0x7c00, %sp
+	choose_hypercall
 	movw $on_1, 1 * 4
 	movw $on_2, 2 * 4
 	movw $on_3, 3 * 4

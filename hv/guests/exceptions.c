@@ -209,6 +209,7 @@ static uint8_t kernel_stack[4096], user_stack[4096];
 static void user_mode_ready(void) {
     uint64_t base = (uint64_t)&tss;
     tss.rsp0 = (uint64_t)(kernel_stack + sizeof kernel_stack);
+    tss.rest[22] = sizeof tss << 16; /* the I/O map base: there is none, so no port is permitted */
     gdt[6] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ul << 40 | (base >> 24 & 0xff) << 56;
     gdt[7] = base >> 32;
     struct {
@@ -243,7 +244,8 @@ INSTRUCTION(user_invlpg, "invlpg (%rsp)");
 INSTRUCTION(user_in, "in $0x80, %al");
 INSTRUCTION(user_sti, "sti");
 INSTRUCTION(user_misaligned, "mov 1(%rsp), %eax");
-INSTRUCTION(user_hypercall, "mov $2, %eax; vmcall; cmp $-3, %rax; jne 1f; ud2; 1: hlt");
+INSTRUCTION(user_hypercall,
+            "mov $2, %eax\n" HYPERCALL_INSTRUCTION "cmp $-3, %rax; jne 1f; ud2; 1: hlt");
 INSTRUCTION(user_cpuid, "xor %eax, %eax; cpuid; ud2");
 
 static void user_mode(void) {

@@ -17,7 +17,10 @@ static uint64_t result __attribute__((used));
 /* As the runtime's, but all 64 bits of the number. */
 static uint64_t call(uint64_t number, uint64_t first, uint64_t second) {
     uint64_t answer;
-    asm volatile("vmcall" : "=a"(answer) : "a"(number), "D"(first), "S"(second) : "memory");
+    asm volatile(HYPERCALL_INSTRUCTION
+                 : "=a"(answer)
+                 : "a"(number), "D"(first), "S"(second)
+                 : "memory");
     return answer;
 }
 
@@ -68,12 +71,12 @@ static void add_segments(void) {
 /* VMCALL EXIT in that segment, then HLT: in ring 3 that is #GP, with which `attempt` ends. */
 static void exit_from_ring_3(uint64_t code_selector) {
     static uint8_t stack[4096] __attribute__((aligned(16)));
-    asm volatile("push %0; push %1; push $2; push %2; lea 1f(%%rip), %%rax; push %%rax; iretq\n\t"
-                 "1: mov $1, %%eax; xor %%edi, %%edi; vmcall; mov %%eax, %%ebx; hlt"
-                 :
-                 : "r"((uint64_t)USER_DATA), "r"((uint64_t)(stack + sizeof stack)),
-                   "r"(code_selector)
-                 : "rax", "rbx", "rdi", "memory");
+    asm volatile(
+        "push %0; push %1; push $2; push %2; lea 1f(%%rip), %%rax; push %%rax; iretq\n\t"
+        "1: mov $1, %%eax; xor %%edi, %%edi\n" HYPERCALL_INSTRUCTION "mov %%eax, %%ebx; hlt"
+        :
+        : "r"((uint64_t)USER_DATA), "r"((uint64_t)(stack + sizeof stack)), "r"(code_selector)
+        : "rax", "rbx", "rdi", "memory");
 }
 
 static bool ring_3_is_refused(uint64_t code_selector) {
@@ -84,8 +87,7 @@ static bool ring_3_is_refused(uint64_t code_selector) {
 static void version_from_compatibility_mode(void) {
     asm volatile("push %0; lea 1f(%%rip), %%rax; push %%rax; lretq\n\t"
                  ".code32\n\t"
-                 "1: movl $0x7fffffff, %%eax; vmcall\n\t"
-                 "ljmp $0x10, $2f\n\t"
+                 "1: movl $0x7fffffff, %%eax\n" HYPERCALL_INSTRUCTION "ljmp $0x10, $2f\n\t"
                  ".code64\n\t"
                  "2: mov %%rax, result(%%rip)"
                  :

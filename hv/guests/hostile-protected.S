@@ -9,6 +9,8 @@
  *     r    PAE paging with reserved bits in one of them: #GP, and nobody to handle it
  *     v    virtual-8086 mode, from which the hypervisor is called
  */
+#include "guests/hypercall.inc"
+
 	.code32
 	.text
 	.globl guest_start
@@ -50,6 +52,7 @@ tss_next:
 	.fill 26, 4, 0
 
 start:
+	choose_hypercall
 	lgdt gdtr
 	lidt idtr
 	mov $tss_now, %eax
@@ -134,8 +137,8 @@ virtual_8086:
 	movw $0x8e00, idt + 13 * 8 + 4
 	shr $16, %eax
 	mov %ax, idt + 13 * 8 + 6
-	movl $0xc1010f, 0x7c00		/* VMCALL */
-	movb $0xf4, 0x7c03		/* HLT */
+	mov call_and_halt, %eax
+	mov %eax, 0x7c00
 	xor %eax, %eax
 	push %eax			/* GS, FS, DS, ES */
 	push %eax
@@ -149,6 +152,9 @@ virtual_8086:
 	mov $1, %eax			/* EXIT */
 	xor %edi, %edi
 	iret
+call_and_halt:
+	hypercall
+	hlt
 returned:
 	mov %eax, %esi			/* what VMCALL gave there */
 	xor %edi, %edi
@@ -156,10 +162,10 @@ returned:
 	sete %al
 	movzbl %al, %edi
 	mov $2, %eax			/* REPORT */
-	vmcall
+	hypercall
 	mov $1, %eax
 	xor %edi, %edi
-	vmcall
+	hypercall
 	ud2
 
 	.section .note.GNU-stack, "", @progbits

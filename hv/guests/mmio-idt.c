@@ -12,9 +12,8 @@ int guest_main(void) {
     } __attribute__((packed)) idtr = {0xfff, (uint32_t)DEVICE};
     asm volatile("lidt %0" : : "m"(idtr));
     print("taking an NMI through a device\n");
-    asm volatile("vmcall\n"
-                 "mov (%1), %%rax\n"
-                 "mov (%1), %%rax\n"
+    asm volatile(HYPERCALL_INSTRUCTION "mov (%1), %%rax\n"
+                                       "mov (%1), %%rax\n"
                  :
                  : "a"(HYPERCALL_NMI), "r"((uint64_t)(uint32_t)DEVICE + 2 * GATE_SIZE)
                  : "memory");

@@ -352,6 +352,17 @@ static bool same(const struct outcome *a, const struct outcome *b) {
     return true;
 }
 
+/* REX.W before 66: by SDM 2A 2.2.1 it does not count, and 16 bits are written. QEMU's TCG writes 64. */
+static bool has_early_rex(const struct form *form) {
+    const uint8_t *code = (const uint8_t *)form->code;
+    return code[0] == 0x48 && code[1] == 0x66;
+}
+
+static bool took_rex(const struct outcome *outcome) {
+    enum { TARGET = 0x40 / 8 }; /* prepare_registers' RBX */
+    return outcome->words[TARGET] == form_registers[RDX];
+}
+
 int guest_main(void) {
     static struct outcome by_processor, by_hypervisor;
     const struct {
@@ -364,6 +375,12 @@ int guest_main(void) {
     for (const struct form *form = forms; form < forms_end; form++) {
         map_window((uint64_t)ram);
         carry_out(form, &by_processor);
+        if (has_early_rex(form) && took_rex(&by_processor)) {
+            print("left out, since this processor takes a REX before other prefixes: ");
+            print(form->text);
+            print("\n");
+            continue;
+        }
         map_window((uint32_t)DEVICE);
         carry_out(form, &by_hypervisor);
         if (!same(&by_processor, &by_hypervisor)) {

@@ -24,9 +24,8 @@ int guest_main(void) {
                  "mov %%cr0, %%eax\n"
                  "and $0x7fffffff, %%eax\n"
                  "mov %%eax, %%cr0\n"
-                 "mov %1, %%eax; mov $1, %%edi; mov %%cr0, %%esi; vmcall\n"
-                 "mov %2, %%eax; xor %%edi, %%edi; vmcall\n"
-                 ".code64"
+                 "mov %1, %%eax; mov $1, %%edi; mov %%cr0, %%esi\n" HYPERCALL_INSTRUCTION
+                 "mov %2, %%eax; xor %%edi, %%edi\n" HYPERCALL_INSTRUCTION ".code64"
                  :
                  : "m"(gdtr), "i"(HYPERCALL_REPORT), "i"(HYPERCALL_EXIT)
                  : "memory");

@@ -4,6 +4,7 @@
  * count from the next load of CR3 on, not before. Each check reports its number.
  */
 #include "cpu/control.h"
+#include "guests/hypercall.inc"
 
 	.set HYPERCALL_EXIT, 1		/* guests/abi.h */
 	.set HYPERCALL_REPORT, 2
@@ -32,7 +33,7 @@
 	mov $1, %edi
 1:	mov $\number, %esi
 	mov $HYPERCALL_REPORT, %eax
-	vmcall
+	hypercall
 .endm
 
 /* Passed if the instruction is #GP(0), and left where it was. */
@@ -54,6 +55,7 @@
 	.globl guest_start
 guest_start:
 	pushf				/* as vm/loader.h promises: flat, no paging, interrupts off */
+	choose_hypercall
 	pop %eax
 	cmp $2, %eax
 	report 1
@@ -173,6 +175,18 @@ guest_start:
 	mov $EFER_LME, %eax
 	refused 15, wrmsr
 
+	/* Are they kept at all? Under AMD's nested paging they are read whenever the processor walks
+	 * (APM 2 15.25.13), and there is no more to be seen. */
+	movl $DIRECTORY_3 + PRESENT, PDPT + 8
+	mov %cr4, %eax			/* an exit, too */
+	invlpg ALIAS
+	cmpl $0x11111111, ALIAS + 0x1000
+	je 5f
+	cmpl $0x22222222, ALIAS + 0x1000
+	report 22
+	jmp end
+5:	movl $DIRECTORY_2 + PRESENT, PDPT + 8
+
 	/* ... and when CR3 is loaded, which then keeps its value. */
 	mov $1, %ebx
 4:	mov bad_bits(,%ebx,8), %eax
@@ -227,10 +241,10 @@ guest_start:
 	mov ALIAS + 0x10, %eax
 	cmp $0x33333333, %eax
 	report 21
-
+end:
 	mov $HYPERCALL_EXIT, %eax
 	xor %edi, %edi
-	vmcall
+	hypercall
 
 /* Vector ECX goes to EAX. */
 set_gate:
@@ -257,10 +271,10 @@ unexpected:
 	mov $HYPERCALL_REPORT, %eax
 	xor %edi, %edi
 	mov $0xbad, %esi
-	vmcall
+	hypercall
 	mov $HYPERCALL_EXIT, %eax
 	mov $1, %edi
-	vmcall
+	hypercall
 
 write_tables:
 	movl $0x11111111, 0x201000	/* guest-physical 2 MiB and 0 show which is which */

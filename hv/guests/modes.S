@@ -8,6 +8,7 @@
  * CPUID: its exit and entry must carry the state in between, which is no mode of any manual's figure.
  */
 #include "cpu/control.h"
+#include "guests/hypercall.inc"
 
 	.set HYPERCALL_EXIT, 1		/* guests/abi.h */
 	.set HYPERCALL_REPORT, 2
@@ -40,7 +41,7 @@
 1:	mov round, %esi
 	add $\number, %esi
 	mov $HYPERCALL_REPORT, %eax
-	vmcall
+	hypercall
 .endm
 
 .macro say text
@@ -91,6 +92,7 @@ start:
 	mov %ax, %es
 	mov %ax, %ss
 	mov $0x7c00, %sp
+	choose_hypercall
 again:
 	say "real mode"
 	/* The same byte by two segments, and 1 MiB is not the end: A20 is on. */
@@ -268,7 +270,7 @@ real:
 	jne again
 	mov $HYPERCALL_EXIT, %eax
 	xor %edi, %edi
-	vmcall
+	hypercall
 
 	.code32
 /* Identity over the first MiB and the device's page, or more, plus the two aliases. */

@@ -5,13 +5,13 @@
 #include <stdint.h>
 #include <stdnoreturn.h>
 
-#include "guests/abi.h"
+#include "guests/hypercall.h"
 
 int guest_main(void);
 
 static inline uint64_t hypercall(enum hypercall number, uint64_t first, uint64_t second) {
     uint64_t result;
-    asm volatile("vmcall"
+    asm volatile(HYPERCALL_INSTRUCTION
                  : "=a"(result)
                  : "a"((uint64_t)number), "D"(first), "S"(second)
                  : "memory");

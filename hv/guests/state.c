@@ -214,8 +214,8 @@ static uint64_t chosen(enum system_register which) {
     case DR7: return 0xdddd0700 | (any & 0xff);
     case MSR_PAT: return PAT_AT_RESET ^ (any & 1) ^ (any & 0x0100000000000000);
     case MSR_STAR: return any;
+    case MSR_SYSENTER_CS: return (uint16_t)any; /* a selector: not every processor keeps more */
     case MSR_FMASK:
-    case MSR_SYSENTER_CS:
     case MSR_TSC_AUX: return (uint32_t)any;
     case XCR0: return has_avx ? XCR0_ALL : XCR0_WITHOUT_AVX;
     default: return canonical(any);

@@ -28,6 +28,25 @@ static void work(void) {
     }
 }
 
+/* What is taken back before its time comes. Whoever runs this machine may stop it just then: so with
+ * ever more time. */
+static bool silent_when_taken_back(uint64_t time) {
+    for (;; time *= 2) {
+        uint64_t start = rdtsc();
+        hypercall(HYPERCALL_TIMER, time, TIMER_VECTOR);
+        hypercall(HYPERCALL_TIMER, 0, TIMER_VECTOR);
+        bool in_time = rdtsc() - start < time;
+        unsigned before = ticks;
+        asm volatile("sti" : : : "memory");
+        while (rdtsc() - start < 2 * time) {
+        }
+        asm volatile("cli" : : : "memory");
+        if (in_time) {
+            return ticks == before;
+        }
+    }
+}
+
 int guest_main(void) {
     uint64_t sleep = memory_in_mebibytes() * TICKS_A_MEBIBYTE;
     interrupts_start();
@@ -51,13 +70,7 @@ int guest_main(void) {
     check("it comes in HLT, and returns after it", in_hlt);
     check("no sleep is too short", long_enough);
 
-    hypercall(HYPERCALL_TIMER, sleep, TIMER_VECTOR);
-    hypercall(HYPERCALL_TIMER, 0, TIMER_VECTOR);
-    asm volatile("sti" : : : "memory");
-    for (unsigned i = 0; i < 4; i++) {
-        work();
-    }
-    check("a timer that is taken back stays silent", ticks == ROUNDS);
+    check("a timer that is taken back stays silent", silent_when_taken_back(sleep));
     check("a timer's vector can't be an exception",
           hypercall(HYPERCALL_TIMER, 1, 31) == HYPERCALL_BAD_ARGUMENT &&
               hypercall(HYPERCALL_TIMER, 1, 256) == HYPERCALL_BAD_ARGUMENT);

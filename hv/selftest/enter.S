@@ -1,5 +1,5 @@
 /* As vmx/entry.S, but what ends an entry returns to its caller. */
-#include "asm_offsets.h"
+#include "vmx/asm_offsets.h"
 
 	.text
 

@@ -19,8 +19,6 @@
 #include "vmx/instructions.h"
 #include "vmx/operation.h"
 
-const struct virt *virt = &vmx;
-
 extern const struct selftest selftests_start[], selftests_end[]; /* table.ld */
 
 enum { TEXT_SIZE = 256 };
@@ -115,9 +113,6 @@ bool feature_control_was_unlocked;
 enum outcome vmxon_while_unlocked;
 
 static void try_vmxon_while_unlocked(void) {
-    if (!vmx_present()) {
-        return; /* vmx_start refuses */
-    }
     feature_control_was_unlocked = !(rdmsr(IA32_FEATURE_CONTROL) & FEATURE_CONTROL_LOCK);
     if (feature_control_was_unlocked) {
         uint32_t *region = page_allocate();
@@ -196,9 +191,13 @@ static bool wanted(const char *command_line, const char *name) {
 
 noreturn void image_main(void) {
     attempts_start();
+    virt_choose();
     vm_record_boot();
     const char *command_line = boot_arguments(boot_info.command_line);
     check_command_line(command_line);
+    if (virt != &vmx) {
+        refuse("no-vmx", "these are self-tests of VT-x, which this CPU has not");
+    }
     try_vmxon_while_unlocked();
 
     unsigned count = 0, failed = 0;

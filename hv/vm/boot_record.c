@@ -9,7 +9,7 @@ void vm_record_boot(void) {
     record_begin("boot");
     identify_record();
     record_number("memory", boot_info.memory_bytes);
-    if (virt->present()) {
+    if (virt) {
         record_open("virtualization");
         virt->record();
         record_close();

@@ -67,9 +67,9 @@ static bool write_cr0_of(struct vcpu *vcpu, uint64_t value) {
     if (starts_paging && efer & EFER_LME) {
         /* 10.8.5: PAE first, and not with a 64-bit code segment still there from before, or with a
          * 16-bit TSS (2A, MOV to control registers). */
-        enum { TYPE = 0xf, BUSY_TSS_16 = 3 };
+        enum { TYPE_BUT_BUSY = 0xd, TSS_16 = 1 };
         if (!(cr4 & CR4_PAE) || virt->get(vcpu, VCPU_CS_RIGHTS) >> 13 & 1 ||
-            (virt->get(vcpu, VCPU_TR_RIGHTS) & TYPE) == BUSY_TSS_16) {
+            (virt->get(vcpu, VCPU_TR_RIGHTS) & TYPE_BUT_BUSY) == TSS_16) {
             return false;
         }
         efer |= EFER_LMA;

@@ -5,6 +5,7 @@
 
 #include "cpu/control.h"
 #include "debug.h"
+#include "guests/abi.h"
 #include "vm/handlers.h"
 
 #define ANY 0xffffffff
@@ -16,7 +17,11 @@ struct cpuid_rule {
     struct cpuid keep, set;
 };
 
-enum { LEAF_HYPERVISOR = 0x40000000, LEAF_HYPERVISOR_LAST = 0x400000ff };
+enum {
+    LEAF_HYPERVISOR = 0x40000000,
+    LEAF_HYPERVISOR_CALL = GUEST_CPUID_HYPERCALL, /* the highest one that tells anything */
+    LEAF_HYPERVISOR_LAST = 0x400000ff
+};
 
 /* Features whose control, MSR or exit handler does not exist here are hidden. */
 #define HIDDEN_1_ECX                                                                               \
@@ -46,7 +51,10 @@ static const struct cpuid_rule rules[] = {
     {0x14, ANY, {0, 0, 0, 0}, {0}}, /* processor trace */
     {0x1f, ANY, {0, 0, 0, 0}, {0}},
     /* The signature "VanderpoolHV", in the order EBX ECX EDX that hypervisors agreed on. */
-    {LEAF_HYPERVISOR, ANY, {0, 0, 0, 0}, {LEAF_HYPERVISOR, 0x646e6156, 0x6f707265, 0x56486c6f}},
+    {LEAF_HYPERVISOR,
+     ANY,
+     {0, 0, 0, 0},
+     {LEAF_HYPERVISOR_CALL, 0x646e6156, 0x6f707265, 0x56486c6f}},
     {0x80000001, ANY, {ALL, ALL, ~CPUID_80000001_ECX_SVM, ALL}, {0}},
     /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered. */
     {0x80000008, ANY, {0x000000ff, ALL, ALL, ALL}, {48 << 8, 0, 0, 0}},
@@ -81,6 +89,9 @@ static struct cpuid xsave_leaf(uint32_t subleaf) {
 struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
     if (leaf == 0xd) {
         return xsave_leaf(subleaf);
+    }
+    if (leaf == LEAF_HYPERVISOR_CALL) {
+        return (struct cpuid){.eax = virt->hypercall == VIRT_VMMCALL};
     }
     if (leaf > LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_LAST) {
         return (struct cpuid){0, 0, 0, 0}; /* what runs below us is none of the guest's business */

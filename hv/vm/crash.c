@@ -28,10 +28,19 @@ static void record_registers(struct vcpu *vcpu) {
     record_close();
 }
 
+/* The same words whatever the processor calls its exit: that name is another member of the record. */
+static const char *const reasons[VM_EXIT_KINDS] = {
+    [VM_EXIT_IO] = "String I/O",
+    [VM_EXIT_MEMORY] = "Memory violation",
+    [VM_EXIT_MISCONFIGURED] = "Nested paging misconfiguration",
+    [VM_EXIT_TRIPLE_FAULT] = "Triple fault",
+    [VM_EXIT_TASK_SWITCH] = "Task switch",
+};
+
 enum vm_action handle_crash(struct vcpu *vcpu, const struct vm_exit *exit) {
     struct vm_exit_details details;
     virt->read_details(vcpu, &details);
-    return crash_because(vcpu, exit, details.reason);
+    return crash_because(vcpu, exit, reasons[exit->kind] ? reasons[exit->kind] : details.reason);
 }
 
 enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, const char *reason) {

@@ -1,8 +1,9 @@
-#include "core/console.h"
+#include "core/nmi.h"
 #include "core/panic.h"
 #include "cpu/port.h"
 #include "vm/handlers.h"
 #include "vm/scheduler.h"
+#include "vm/trace.h"
 
 static enum vm_action handle_hlt(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
@@ -70,8 +71,7 @@ static enum vm_action go_on(const struct vcpu *vcpu) {
 
 static enum vm_action handle_nmi(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
-    print("nmi", "received while %s ran", vcpu->vm->options.name);
-    return go_on(vcpu);
+    return go_on(vcpu); /* the hypervisor has taken it, and reports it below */
 }
 
 static enum vm_action handle_timer(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -115,6 +115,7 @@ static const struct {
     [VM_EXIT_INTERRUPT] = {"interrupt", handle_interrupt},
     [VM_EXIT_NMI] = {"nmi", handle_nmi},
     [VM_EXIT_TRIPLE_FAULT] = {"triple-fault", handle_crash},
+    [VM_EXIT_TASK_SWITCH] = {"task-switch", handle_crash},
     [VM_EXIT_UNSUPPORTED] = {"unsupported", handle_crash},
     [VM_EXIT_IMPOSSIBLE] = {"impossible", handle_impossible},
     [VM_EXIT_ENTRY_FAILED] = {"entry-failed", handle_crash},
@@ -124,8 +125,9 @@ const char *vm_exit_kind_name(enum vm_exit_kind kind) {
     return kinds[kind].name;
 }
 
-enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit) {
+static inline enum vm_action handle(struct vcpu *vcpu, const struct vm_exit *exit) {
     vcpu->vm->exits[exit->kind]++;
+    nmi_report();
     enum vm_action action = kinds[exit->kind].handle(vcpu, exit);
     if (vcpu->events.triple_fault) {
         return crash_because(vcpu, exit, "Triple fault");
@@ -136,4 +138,21 @@ enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit) {
         return handle_timer(vcpu, exit);
     }
     return action;
+}
+
+static enum vm_action handle_plainly(struct vcpu *vcpu, const struct vm_exit *exit) {
+    return handle(vcpu, exit);
+}
+
+static enum vm_action handle_traced(struct vcpu *vcpu, const struct vm_exit *exit) {
+    trace_begin(vcpu, exit);
+    enum vm_action action = handle(vcpu, exit);
+    trace_end();
+    return action;
+}
+
+enum vm_action (*vm_handle_exit)(struct vcpu *vcpu, const struct vm_exit *exit) = handle_plainly;
+
+void vm_trace_exits(void) {
+    vm_handle_exit = handle_traced;
 }

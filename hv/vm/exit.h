@@ -8,25 +8,28 @@
 #include <stdint.h>
 
 enum vm_exit_kind {
-    VM_EXIT_CPUID,
-    VM_EXIT_HLT,
-    VM_EXIT_HYPERCALL,
     VM_EXIT_IO,
-    VM_EXIT_MSR_READ,
-    VM_EXIT_MSR_WRITE,
     VM_EXIT_CONTROL_REGISTER,
-    VM_EXIT_XSETBV,
     VM_EXIT_MEMORY,        /* a guest-physical address without the mapping that the access needs */
     VM_EXIT_MISCONFIGURED, /* its mapping is not one that the processor accepts: a bug of ours */
     VM_EXIT_EXCEPTION,     /* one that is watched so that its delivery can't go on for ever */
-    VM_EXIT_NO_OPERATION,  /* an instruction without effect here: it is skipped */
-    VM_EXIT_UNDEFINED,     /* an instruction that this guest's processor does not have: #UD */
-    VM_EXIT_PROTECTED,     /* one that it may not execute: #GP(0) */
-    VM_EXIT_TIMER,         /* the time slice, or something that a guest waits for */
-    VM_EXIT_WINDOW,        /* an event that was held back can be delivered now */
-    VM_EXIT_INTERRUPT,     /* for the hypervisor, not the guest */
-    VM_EXIT_NMI,           /* for the hypervisor, not the guest */
+    VM_EXIT_LAST_WITH_FACTS =
+        VM_EXIT_EXCEPTION, /* in struct vm_exit; none of those below has any */
+    VM_EXIT_CPUID,
+    VM_EXIT_HLT,
+    VM_EXIT_HYPERCALL,
+    VM_EXIT_MSR_READ,
+    VM_EXIT_MSR_WRITE,
+    VM_EXIT_XSETBV,
+    VM_EXIT_NO_OPERATION, /* an instruction without effect here: it is skipped */
+    VM_EXIT_UNDEFINED,    /* an instruction that this guest's processor does not have: #UD */
+    VM_EXIT_PROTECTED,    /* one that it may not execute: #GP(0) */
+    VM_EXIT_TIMER,        /* the time slice, or something that a guest waits for */
+    VM_EXIT_WINDOW,       /* an event that was held back can be delivered now */
+    VM_EXIT_INTERRUPT,    /* for the hypervisor, not the guest */
+    VM_EXIT_NMI,          /* for the hypervisor, not the guest */
     VM_EXIT_TRIPLE_FAULT,
+    VM_EXIT_TASK_SWITCH,  /* by hardware: not offered, the guest is stopped */
     VM_EXIT_UNSUPPORTED,  /* something that guests can't do here: the guest is stopped */
     VM_EXIT_IMPOSSIBLE,   /* needs a control that is never set: a bug of ours or of the processor */
     VM_EXIT_ENTRY_FAILED, /* the guest did not run at all */
@@ -39,6 +42,7 @@ enum control_operation { CONTROL_MOV_TO, CONTROL_MOV_FROM, CONTROL_CLTS, CONTROL
 
 struct vm_exit {
     enum vm_exit_kind kind;
+    uint64_t rip; /* where the guest was: of an instruction that exits, its start */
     union {
         struct {
             uint16_t port;

@@ -64,6 +64,34 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
     return walk(vcpu->vm, cr3 & 0xfffff000, two_level, linear, physical);
 }
 
+void guest_registers_read(struct vcpu *vcpu, uint64_t registers[16]) {
+    for (unsigned i = 0; i < 16; i++) {
+        registers[i] = vcpu_gpr(vcpu, i);
+    }
+}
+
+enum decode_mode guest_decode_mode(struct vcpu *vcpu) {
+    if (vcpu_in_64_bit_mode(vcpu)) {
+        return DECODE_64;
+    }
+    return virt->get(vcpu, VCPU_CS_RIGHTS) >> 14 & 1 ? DECODE_32 : DECODE_16;
+}
+
+uint64_t guest_operand_address(struct vcpu *vcpu, const struct decoded *decoded,
+                               const uint64_t registers[16]) {
+    static const enum vcpu_register bases[] = {
+        [DECODE_ES] = VCPU_ES_BASE, [DECODE_CS] = VCPU_CS_BASE, [DECODE_SS] = VCPU_SS_BASE,
+        [DECODE_DS] = VCPU_DS_BASE, [DECODE_FS] = VCPU_FS_BASE, [DECODE_GS] = VCPU_GS_BASE};
+    bool long_mode = vcpu_in_64_bit_mode(vcpu);
+    uint64_t next = virt->get(vcpu, VCPU_RIP) + decoded->length;
+    uint64_t linear = decode_effective_address(decoded, registers, next);
+    /* In 64-bit mode only FS and GS have a base (SDM 3A 3.2.4). */
+    if (!long_mode || decoded->segment == DECODE_FS || decoded->segment == DECODE_GS) {
+        linear += virt->get(vcpu, bases[decoded->segment]);
+    }
+    return long_mode ? linear : (uint32_t)linear;
+}
+
 unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigned size) {
     uint8_t *bytes = to;
     unsigned count = 0;
@@ -77,6 +105,14 @@ unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigne
         count += part;
     }
     return count;
+}
+
+bool guest_operand_read(struct vcpu *vcpu, const struct decoded *decoded, void *to,
+                        unsigned bytes) {
+    uint64_t registers[16];
+    guest_registers_read(vcpu, registers);
+    uint64_t linear = guest_operand_address(vcpu, decoded, registers);
+    return guest_linear_read(vcpu, linear, to, bytes) == bytes;
 }
 
 unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size) {

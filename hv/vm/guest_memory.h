@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vm/decode.h"
 #include "vm/vm.h"
 
 /* False, and nothing copied, unless all of [address, address + bytes) is the guest's RAM. */
@@ -15,6 +16,19 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
 
 /* Copies memory at a linear address; fewer bytes than `size` where the next page is absent. */
 unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigned size);
+
+/* As instructions number them; RSP among them. */
+void guest_registers_read(struct vcpu *vcpu, uint64_t registers[16]);
+
+/* By the code segment that the guest is in. */
+enum decode_mode guest_decode_mode(struct vcpu *vcpu);
+
+/* The linear address of the operand of the instruction at RIP. */
+uint64_t guest_operand_address(struct vcpu *vcpu, const struct decoded *decoded,
+                               const uint64_t registers[16]);
+
+/* Reads it, from RAM. False where not all of it is mapped and RAM. */
+bool guest_operand_read(struct vcpu *vcpu, const struct decoded *decoded, void *to, unsigned bytes);
 
 /* Copies instruction bytes at the guest's RIP; fewer than `size` where the next page is absent. */
 unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size);

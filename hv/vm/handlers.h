@@ -9,8 +9,12 @@ enum vm_action {
     VM_LEAVE,  /* back to whoever called vcpu_run: the guest has ended, halted, or had its slice */
 };
 
-/* Called by the vendor's half for every exit. */
-enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit);
+/* Called by the vendor's half for every exit. A pointer, so that an exit that is not traced does not
+ * even pay for asking whether it is. */
+extern enum vm_action (*vm_handle_exit)(struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* Have every exit written down from now on; see trace.h. */
+void vm_trace_exits(void);
 
 /* The name under which a kind is counted in the vm-stop record. */
 const char *vm_exit_kind_name(enum vm_exit_kind kind);

@@ -5,30 +5,12 @@
 #include "vm/handlers.h"
 #include "vm/mmio.h"
 
-enum { GPRS = 16 };
-
-static enum decode_mode mode_of(struct vcpu *vcpu) {
-    if (vcpu_in_64_bit_mode(vcpu)) {
-        return DECODE_64;
-    }
-    return virt->get(vcpu, VCPU_CS_RIGHTS) >> 14 & 1 ? DECODE_32 : DECODE_16;
-}
-
 /* Does the instruction's operand begin where the violation was? If not, its first part is RAM. */
 static bool starts_at(struct vcpu *vcpu, const struct decoded *decoded,
-                      const uint64_t registers[GPRS], uint64_t address) {
-    static const enum vcpu_register bases[] = {
-        [DECODE_ES] = VCPU_ES_BASE, [DECODE_CS] = VCPU_CS_BASE, [DECODE_SS] = VCPU_SS_BASE,
-        [DECODE_DS] = VCPU_DS_BASE, [DECODE_FS] = VCPU_FS_BASE, [DECODE_GS] = VCPU_GS_BASE};
-    bool long_mode = vcpu_in_64_bit_mode(vcpu);
-    uint64_t next = virt->get(vcpu, VCPU_RIP) + decoded->length, physical;
-    uint64_t linear = decode_effective_address(decoded, registers, next);
-    /* In 64-bit mode only FS and GS have a base (SDM 3A 3.2.4). */
-    if (!long_mode || decoded->segment == DECODE_FS || decoded->segment == DECODE_GS) {
-        linear += virt->get(vcpu, bases[decoded->segment]);
-    }
-    linear = long_mode ? linear : (uint32_t)linear;
-    return guest_translate(vcpu, linear, &physical) && physical == address;
+                      const uint64_t registers[16], uint64_t address) {
+    uint64_t physical;
+    return guest_translate(vcpu, guest_operand_address(vcpu, decoded, registers), &physical) &&
+           physical == address;
 }
 
 enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -49,14 +31,12 @@ enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
     uint8_t bytes[DECODE_LONGEST];
     struct decoded decoded;
     unsigned count = guest_fetch(vcpu, bytes, sizeof bytes);
-    if (decode_mov(bytes, count, mode_of(vcpu), &decoded) != DECODE_OK ||
+    if (decode_mov(bytes, count, guest_decode_mode(vcpu), &decoded) != DECODE_OK ||
         decoded.write != (exit->memory.access == MEMORY_WRITE)) {
         return crash_because(vcpu, exit, "an access to a device that is no plain MOV");
     }
-    uint64_t registers[GPRS];
-    for (unsigned i = 0; i < GPRS; i++) {
-        registers[i] = vcpu_gpr(vcpu, i);
-    }
+    uint64_t registers[16];
+    guest_registers_read(vcpu, registers);
     const struct mmio_device *device =
         mmio_find(devices, VM_DEVICES, address, decoded.operand_size);
     if (!device || !starts_at(vcpu, &decoded, registers, address)) {

@@ -25,9 +25,20 @@ struct vcpu_msrs {
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 };
 
+/* The last word of an exit record (trace.h). A vCPU keeps the one that its own records start with. */
+struct exit_label {
+    uint32_t cycles; /* TSC ticks until the exit was handled; 0: it is not yet */
+    uint8_t vm;      /* its place among the modules */
+    uint8_t vcpu;    /* which of the VM's */
+    uint8_t kind;    /* enum vm_exit_kind */
+    uint8_t reserved;
+};
+static_assert(sizeof(struct exit_label) == 8, "copied by one load and one store");
+
 struct vcpu {
     struct guest_registers registers; /* first: the assembly takes one for the other */
     struct vm *vm;
+    struct exit_label label;
     struct events events;
     enum vcpu_state_kind state;
     struct event_blocking blocking; /* when it halted */

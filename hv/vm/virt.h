@@ -10,8 +10,12 @@
 /* Guest-physical to host-physical: EPT or NPT. Opaque to vm/. */
 struct guest_map;
 
+/* The instruction that a hypercall is; guests are told by CPUID (guests/abi.h). */
+enum virt_hypercall { VIRT_VMCALL, VIRT_VMMCALL };
+
 struct virt {
     const char *name;
+    enum virt_hypercall hypercall;
     bool (*present)(void);
 
     /* Adds the facts of this processor to the record being built. Safe before start. */
@@ -28,6 +32,9 @@ struct virt {
     struct guest_map *(*map_create)(void);
     bool (*map_add)(struct guest_map *map, uint64_t guest, uint64_t host, uint64_t bytes);
     void (*map_destroy)(struct guest_map *map);
+
+    /* Adds to the record being built where the map's tables start, for those who read them. */
+    void (*map_record_root)(const struct guest_map *map);
 
     /* Adds to the record being built how this guest-physical address is translated. */
     void (*map_record)(const struct guest_map *map, uint64_t guest);
@@ -54,6 +61,8 @@ struct virt {
     void (*record_entry)(struct vcpu *vcpu);
 };
 
-/* The one that this processor has; set by main before any VM exists. */
+extern const struct virt vmx, svm;
+
+/* The one that this processor has, once virt_choose has looked. NULL where it has none. */
 extern const struct virt *virt;
-extern const struct virt vmx;
+void virt_choose(void);

@@ -21,6 +21,7 @@ static void say_start(const struct vm *vm, uint64_t image_bytes) {
     record_text("guest", vm->options.name);
     record_number("memory", vm->options.memory);
     record_number("image", image_bytes);
+    virt->map_record_root(vm->map);
     record_end();
 }
 

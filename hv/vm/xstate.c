@@ -14,6 +14,12 @@ static void xsetbv(uint64_t value) {
     asm volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
+static uint64_t xgetbv(void) {
+    uint32_t low, high;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
 void xstate_start(void) {
     write_cr4(read_cr4() | CR4_OSFXSR);
     if (!(cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)) {
@@ -54,6 +60,7 @@ void xstate_free(struct xstate *state) {
 /* With all bits on, whatever the guest has in XCR0: it may have hidden a register, not emptied it. */
 void xstate_save(struct xstate *state) {
     if (allowed) {
+        state->xcr0 = xgetbv() & allowed; /* not every processor's XSETBV exits: QEMU's TCG */
         xsetbv(allowed);
         asm volatile("xsave64 %0"
                      : "+m"(state->area)

@@ -6,7 +6,7 @@
  *
  * The way from exit to resume is 35 instructions here, beside the C handler that they call.
  */
-#include "asm_offsets.h"
+#include "vmx/asm_offsets.h"
 
 	.text
 

@@ -22,7 +22,8 @@ static const struct mtrr_state *mtrrs(void) {
 
 struct guest_map *ept_create(void) {
     struct guest_map *map = pages_allocate(1, 1);
-    if (map && !ept_start(&map->ept, vmx_capabilities.ept_vpid, mtrrs()->physical_address_bits)) {
+    if (map &&
+        !ept_start(&map->nested, vmx_capabilities.ept_vpid, mtrrs()->physical_address_bits)) {
         pages_free(map, 1);
         map = NULL;
     }
@@ -30,38 +31,39 @@ struct guest_map *ept_create(void) {
 }
 
 bool ept_add(struct guest_map *map, uint64_t guest, uint64_t host, uint64_t bytes) {
-    enum ept_result result = bytes ? EPT_OK : EPT_BAD_RANGE;
+    enum nested_result result = bytes ? NESTED_OK : NESTED_BAD_RANGE;
     uint64_t end;
-    for (uint64_t done = 0; result == EPT_OK && done < bytes; done = end - host) {
+    for (uint64_t done = 0; result == NESTED_OK && done < bytes; done = end - host) {
         enum memory_type type = mtrr_type(mtrrs(), host + done, &end);
         end = end - host < bytes ? end : host + bytes;
-        result = ept_map(&map->ept, guest + done, host + done, end - host - done, EPT_RWX, type);
+        result = nested_map(&map->nested, guest + done, host + done, end - host - done, NESTED_RWX,
+                            type);
     }
-    if (result != EPT_OK && result != EPT_NO_MEMORY) {
-        panic("guest memory at 0x%lx, 0x%lx bytes: %s", guest, bytes, ept_result_text(result));
+    if (result != NESTED_OK && result != NESTED_NO_MEMORY) {
+        panic("guest memory at 0x%lx, 0x%lx bytes: %s", guest, bytes, nested_result_text(result));
     }
-    return result == EPT_OK;
+    return result == NESTED_OK;
 }
 
 /* 29.4.3.4. For this EPTP alone where the processor can, else for all. Without INVEPT (which every
  * processor with EPT is known to have) there would be nothing better to do. */
-void ept_invalidate(struct ept *ept) {
+void ept_invalidate(struct nested *nested) {
     uint64_t capabilities = vmx_capabilities.ept_vpid;
-    if (ept->stale && capabilities & EPT_CAP_INVEPT) {
+    if (nested->stale && capabilities & EPT_CAP_INVEPT) {
         bool single = capabilities & EPT_CAP_INVEPT_SINGLE;
-        if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS, ept_pointer(ept)) !=
+        if (invept(single ? INVEPT_SINGLE_CONTEXT : INVEPT_ALL_CONTEXTS, ept_pointer(nested)) !=
             VMX_SUCCEED) {
-            panic("INVEPT of EPTP 0x%lx failed", ept_pointer(ept));
+            panic("INVEPT of EPTP 0x%lx failed", ept_pointer(nested));
         }
     }
-    ept->stale = false;
+    nested->stale = false;
 }
 
 void ept_destroy(struct guest_map *map) {
     /* The tables' pages will be used again, perhaps as the root of another guest's: no cached
      * translation of this EPTP may outlive them. */
-    map->ept.stale = true;
-    ept_invalidate(&map->ept);
-    ept_stop(&map->ept);
+    map->nested.stale = true;
+    ept_invalidate(&map->nested);
+    nested_stop(&map->nested);
     pages_free(map, 1);
 }

@@ -11,6 +11,7 @@ struct guest_registers *vmx_exited(struct vmx_vcpu *vcpu) {
     const struct exit_reason *row = exit_reason(reason & 0xffff);
     struct vm_exit exit;
     exit.kind = row->kind;
+    exit.rip = vmcs_read(GUEST_RIP);
     vcpu->failed_entry = reason & REASON_ENTRY_FAILURE;
     if (!vcpu->failed_entry) {
         vcpu->launched = true;
@@ -28,7 +29,7 @@ struct guest_registers *vmx_exited(struct vmx_vcpu *vcpu) {
 
 /* VMLAUNCH or VMRESUME failed as an instruction: controls or host state are wrong (27.1, 27.2). */
 struct guest_registers *vmx_entry_failed(struct vmx_vcpu *vcpu) {
-    struct vm_exit exit = {.kind = VM_EXIT_ENTRY_FAILED};
+    struct vm_exit exit = {.kind = VM_EXIT_ENTRY_FAILED, .rip = vmcs_read(GUEST_RIP)};
     vcpu->failed_entry = true;
     vcpu->entry_error = (uint32_t)vmcs_read(VM_INSTRUCTION_ERROR);
     vm_handle_exit(&vcpu->vcpu, &exit);

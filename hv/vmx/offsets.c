@@ -1,4 +1,4 @@
-/* Compiled to assembly only: hv.mk turns each line into a #define in build/hv/asm_offsets.h. */
+/* Compiled to assembly only: hv.mk turns each line into a #define in build/hv/vmx/asm_offsets.h. */
 #include <stddef.h>
 
 #include "vmx/vcpu.h"

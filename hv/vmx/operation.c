@@ -66,9 +66,6 @@ static void forget_former_translations(void) {
 }
 
 void vmx_start(void) {
-    if (!vmx_present()) {
-        refuse("no-vmx", "this CPU has no VT-x (CPUID.01H:ECX.VMX[bit 5] is 0)");
-    }
     permit_vmxon();
     vmx_capabilities_read(&vmx_capabilities);
     if (!vmx_has_ept(&vmx_capabilities)) {

@@ -21,6 +21,8 @@ static void decode_exception(struct vm_exit *exit) {
     uint32_t information = (uint32_t)vmcs_read(VM_EXIT_INTERRUPTION_INFORMATION);
     exit->exception.type = information >> INTERRUPTION_TYPE_SHIFT & 7;
     if (exit->exception.type == EVENT_NMI) {
+        /* 28.5.5: NMIs stay blocked until an IRET. The trap handler takes this one, and ends with that. */
+        asm volatile("int $2" : : : "memory");
         exit->kind = VM_EXIT_NMI;
         return;
     }
@@ -88,7 +90,7 @@ static const struct exit_reason reasons[] = {
     [6] = {"Other SMI", VM_EXIT_IMPOSSIBLE, NULL},
     [7] = {"Interrupt window", VM_EXIT_WINDOW, NULL},
     [8] = {"NMI window", VM_EXIT_WINDOW, NULL},
-    [9] = {"Task switch", VM_EXIT_UNSUPPORTED, NULL},
+    [9] = {"Task switch", VM_EXIT_TASK_SWITCH, NULL},
     [10] = {"CPUID", VM_EXIT_CPUID, NULL},
     [11] = {"GETSEC", VM_EXIT_UNDEFINED, NULL},
     [12] = {"HLT", VM_EXIT_HLT, NULL},

@@ -80,7 +80,7 @@ static struct vcpu *vcpu_create(struct vm *vm, const struct vcpu_start *start) {
     take_vpid(vcpu);
     clear(vcpu); /* 25.11.3: a region's launch state is undefined until VMCLEAR */
     make_current(vcpu);
-    vmx_vmcs_set_up(vcpu, start, ept_pointer(&vm->map->ept));
+    vmx_vmcs_set_up(vcpu, start, ept_pointer(&vm->map->nested));
     return &vcpu->vcpu;
 }
 
@@ -166,22 +166,17 @@ static void record_entry(struct vcpu *vcpu) {
     vmx_fields_record();
 }
 
-/* The entries from the root on, down to the one that maps the address or stops there. */
+static void map_record_root(const struct guest_map *map) {
+    nested_record_root("ept", &map->nested);
+}
+
 static void map_record(const struct guest_map *map, uint64_t guest) {
-    struct ept_walk walk = ept_walk(&map->ept, guest);
-    record_open("ept");
-    record_open_list("entries");
-    for (int i = 0; i < walk.levels; i++) {
-        record_hex(0, walk.entries[i]);
-    }
-    record_close();
-    record_flag("mapped", walk.mapped);
-    record_text("misconfigured", walk.misconfigured);
-    record_close();
+    nested_record("ept", &map->nested, guest);
 }
 
 const struct virt vmx = {
     .name = "vmx",
+    .hypercall = VIRT_VMCALL,
     .present = vmx_present,
     .record = record,
     .start = vmx_start,
@@ -190,6 +185,7 @@ const struct virt vmx = {
     .map_create = ept_create,
     .map_add = ept_add,
     .map_destroy = ept_destroy,
+    .map_record_root = map_record_root,
     .map_record = map_record,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,

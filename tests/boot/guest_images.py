@@ -31,5 +31,7 @@ def module(
         start = data.index(MARK) + len(MARK)
         path = directory / f"{image}-{parameter}.bin"
         path.write_bytes(data[:start] + word + data[start + len(word) :])
+        options.setdefault("name", image)
     words = " ".join(f"{key}={value}" for key, value in options.items())
-    return Module(path, f"{image}.bin {words}".strip())
+    # QEMU takes the first word for a file's name: no two images may share it.
+    return Module(path, f"{path.name} {words}".strip())

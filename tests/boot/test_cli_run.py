@@ -60,7 +60,7 @@ def test_json_is_one_document_with_guest_and_address_of_a_crash(hv: Hv) -> None:
     assert done.stderr == ""
     assert (outcome["verdict"], outcome["exit_code"], outcome["engine"]) == ("passed", 0, "bochs")
     (crash,) = outcome["crashes"]
-    assert (crash["guest"], crash["reason"]) == ("ept-escape", "EPT violation")
+    assert (crash["guest"], crash["reason"]) == ("ept-escape", "Memory violation")
     assert int(crash["address"], 16) >= 4 << 20
     assert Path(outcome["run_directory"]).is_dir()
 
@@ -70,7 +70,7 @@ def test_a_crash_that_nobody_expects_fails_the_run_and_is_explained(hv: Hv) -> N
     done = hv("run", path, "--engine", "bochs")
     assert done.returncode == 1
     assert "failed  surprise on bochs" in done.stdout
-    assert "guest ept-escape was stopped: EPT violation at 0x" in done.stdout
+    assert "guest ept-escape was stopped: Memory violation at 0x" in done.stdout
     assert "(write)" in done.stdout
     assert "run directory: " in done.stdout
 

@@ -76,7 +76,7 @@ def test_guests_run_by_what_the_cpu_has(
 
     states = {f"state-{n}" for n in (0, 1, 2)}
     expected: dict[str, Any] = dict.fromkeys({*LONG, *states, "neighbour"}, True)
-    expected["ept-escape"] = "EPT violation"
+    expected["ept-escape"] = "Memory violation"
     unrestricted = "unrestricted-guest" in cpu.has
     expected["hostile-protected"] = "Task switch" if unrestricted else "refused"
     assert found == expected

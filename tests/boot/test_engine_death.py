@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +143,51 @@ def test_the_same_bad_image_gives_the_same_sentence_everywhere(
             assert caught.value.verdict is Verdict.BAD_USAGE
             said.add(caught.value.sentence)
         assert len(said) == 1
+
+
+OLD_QEMU = """case "$*" in --version) echo "QEMU emulator version 4.2.1 (Debian)"; exit 0;; esac
+echo "qemu-system-x86_64: -action: invalid option" >&2
+exit 1
+"""
+
+
+def test_an_old_qemu_is_told_from_a_broken_one(
+    start_machine: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = a_program(tmp_path / "qemu-system-x86_64", OLD_QEMU)
+    monkeypatch.setenv("QEMU", str(old))
+    with pytest.raises(RunEnded) as caught:
+        start_machine(choose.engine("qemu-tcg"), "spin").wait()
+    assert caught.value.verdict is Verdict.ENGINE_DIED
+    assert caught.value.sentence.endswith("qemu 4.2.1 is too old: 6.0 or newer is needed.")
+    new = OLD_QEMU.replace("4.2.1", "9.2.0")
+    monkeypatch.setenv("QEMU", str(a_program(tmp_path / "new", new)))
+    with pytest.raises(RunEnded, match=r"ended by itself: .*-action: invalid option"):
+        start_machine(choose.engine("qemu-tcg"), "spin").wait()
+
+
+def test_a_qemu_that_closes_its_control_channel_is_ended(
+    start_machine: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import os, re, signal, sys; fd = re.search(r'socket,fd=(\\d+)', ' '.join(sys.argv))[1]"
+    code += "; os.close(int(fd)); signal.pause()"
+    closing = f'exec {sys.executable} -c "{code}" "$@"\n'
+    monkeypatch.setenv("QEMU", str(a_program(tmp_path / "closing", closing)))
+    machine = start_machine(choose.engine("qemu-tcg"), "spin")
+    with pytest.raises(RunEnded, match="ended by itself: it closed its QMP") as caught:
+        machine.expect("anything", timeout=30)
+    assert caught.value.verdict is Verdict.ENGINE_DIED
+    assert machine.running.process.poll() is not None
+
+
+def test_a_memory_file_that_cant_be_made_is_one_sentence(
+    qemu: Engine, start_machine: Start, kernel: Kernel
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, limits[1]))
+    try:
+        with pytest.raises(RunEnded, match=r"a file of 128 MiB .* can't be made: ") as caught:
+            start_machine(qemu, "spin", boot=Boot(kernel("spin")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.verdict is Verdict.BAD_USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -292,6 +293,33 @@ def test_a_triple_faulted_machine_stays_for_inspection(
     assert b"about to fault" in machine.read_physical(0x100000, 0x1000)
 
 
+def test_a_panic_that_the_kernel_tells_the_machine_of_freezes_it(
+    qemu: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(qemu, "pvpanic")
+    with pytest.raises(RunEnded, match="reported a panic through the machine") as caught:
+        machine.expect("never")
+    assert caught.value.verdict is Verdict.PANIC
+    assert machine.end is not None
+    assert machine.end.kind is EndKind.GUEST_PANIC
+    assert machine.registers()["rdi"] == 0x600DF00D
+    assert b"dying" in machine.read_physical(0x100000, 0x1000)
+    machine.reset()
+    machine.expect("dying")
+
+
+def test_a_reset_begins_the_records_anew_and_forgets_old_output(
+    qemu: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(qemu, "halves")
+    machine.expect("half")
+    machine.reset()  # in the middle of the record numbered 0
+    machine.expect("half")
+    machine.send("x")
+    assert machine.expect_record("whole")["value"] == 42
+    assert machine.problems == []
+
+
 def test_the_reset_button_starts_the_kernel_anew(qemu: Engine, start_machine: Start) -> None:
     machine = start_machine(qemu, "echo")
     machine.expect("ready")
@@ -316,3 +344,17 @@ def test_several_machines_run_side_by_side(any_engine: Engine, start_machine: St
         machine.send(f"machine {number}")
     for number, machine in enumerate(machines):
         machine.expect(f"MACHINE {number}")
+
+
+def test_a_machine_does_not_wait_until_what_it_writes_is_read(
+    qemu: Engine, start_machine: Start
+) -> None:
+    machine = start_machine(qemu, "chatty")
+    finished = b"all is written"
+    deadline = time.monotonic() + 30
+    while machine.read_physical(0x200000, len(finished)) != finished:
+        machine.qmp("query-status")  # takes time, and reads no serial line
+        assert time.monotonic() < deadline
+    machine.pause()
+    machine.drain()
+    assert (machine.directory / "console.log").stat().st_size == 20_000

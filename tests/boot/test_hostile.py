@@ -16,6 +16,7 @@ from harness.engines.base import Module
 from harness.machine import Machine
 from harness.pytest_plugin import BootMachine
 from tests.boot.guest_images import module
+from tests.boot.where import BOCHS_SVM, EVERYWHERE, QEMU_SVM, Where
 
 MEMORY = 2 << 20  # each hostile guest's own
 DEVICE = 0xD000_0000
@@ -31,7 +32,7 @@ TASK_SWITCH = {"reason": "Task switch"}
 
 def violation(address: int, access: str | None = None) -> dict[str, Any]:
     """Stopped at this guest-physical address. Walks of page tables read or write, by processor."""
-    expected = {"reason": "EPT violation", "address": hex(address)}
+    expected = {"reason": "Memory violation", "address": hex(address)}
     return expected if access is None else {**expected, "access": access}
 
 
@@ -124,7 +125,7 @@ ACTS: dict[str, list[Act]] = {
             exits_at_the_end=violation(MEMORY, "execute"),
             exits_at_canonical_end=SURVIVES,
             too_many_prefixes=SURVIVES,
-            rep_outs={"reason": "I/O instruction"},
+            rep_outs={"reason": "String I/O"},
             bad_xsetbv=SURVIVES,
             halt_under_trap_flag=SURVIVES,
             int1=SURVIVES,
@@ -147,6 +148,20 @@ ACTS: dict[str, list[Act]] = {
         Act("hostile-msrs", None, SURVIVES),
         Act("hostile-hypercalls", None, SURVIVES),
     ],
+}
+
+
+# What an engine's own mistakes keep from being tried on it (harness/deviations.toml has the sentences).
+LEFT_OUT = {
+    BOCHS_SVM: {("hostile-protected", "v")},
+    QEMU_SVM: {
+        ("hostile-code", "bad-xsetbv"),
+        ("hostile-code", "general-detect"),
+        ("hostile-code", "int1"),
+        ("hostile-protected", "g"),
+        ("hostile-protected", "t"),
+        ("hostile-storms", "debug-exceptions"),
+    },
 }
 
 
@@ -174,12 +189,19 @@ def outcomes(machine: Machine) -> dict[str, dict[str, Any]]:
     return found
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("group", ACTS)
-def test_what_comes_of_it(boot_machine: BootMachine, tmp_path: Path, group: str) -> None:
-    acts = ACTS[group]
+def test_what_comes_of_it(
+    boot_machine: BootMachine, tmp_path: Path, group: str, where: Where
+) -> None:
+    left_out = LEFT_OUT.get(where, set())
+    acts = [act for act in ACTS[group] if (act.image, act.parameter) not in left_out]
     guests = [hostile(act, number, tmp_path) for number, act in enumerate(acts)]
     machine = boot_machine(
-        modules=[*guests, module("neighbour", tmp_path)], requires=("vmx", "ept"), engine="bochs"
+        modules=[*guests, module("neighbour", tmp_path)],
+        requires=("virtualization",),
+        engine=where.engine,
+        cpu=where.cpu,
     )
     crashes = any(act.crash for act in acts)
     machine.expect_record("done", timeout=25, status="guest-crashed" if crashes else "ok")
@@ -200,7 +222,7 @@ def test_no_page_of_physical_memory_is_reached_but_the_guests_own(
         modules=[module("hostile-scan", tmp_path, parameter=end), "neighbour"],
         memory_mib=64,
         command_line="debug=go-on",
-        requires=("vmx", "ept"),
+        requires=("virtualization",),
     )
     machine.wait()
     reports = {r["guest"]: r for r in machine.records if r.kind == "report"}
@@ -211,6 +233,7 @@ def test_no_page_of_physical_memory_is_reached_but_the_guests_own(
     assert not [r for r in machine.records if r.kind == "crash"]
 
 
+@EVERYWHERE
 @pytest.mark.parametrize(
     "act",
     [
@@ -220,25 +243,36 @@ def test_no_page_of_physical_memory_is_reached_but_the_guests_own(
     ids=["debug-exceptions", "alignment-checks"],
 )
 def test_an_exception_whose_delivery_raises_it_again_holds_nobody_up(
-    boot_machine: BootMachine, tmp_path: Path, act: Act
+    boot_machine: BootMachine, tmp_path: Path, act: Act, where: Where
 ) -> None:
     """CVE-2015-8104 and CVE-2015-5307: that guest never executes another instruction."""
+    if (act.image, act.parameter) in LEFT_OUT.get(where, set()):
+        pytest.skip("QEMU 7.2 aborts where a delivery meets a data breakpoint")
     machine = boot_machine(
-        modules=[hostile(act, 0, tmp_path), module("neighbour", tmp_path)], requires=("vmx", "ept")
+        modules=[hostile(act, 0, tmp_path), module("neighbour", tmp_path)],
+        requires=("virtualization",),
+        engine=where.engine,
+        cpu=where.cpu,
     )
     machine.expect_record("report", guest="neighbour", passed=True)
     machine.expect_record("vm-stop", guest="neighbour", reason="exit")
 
 
-def test_a_storm_of_nmis_ends(boot_machine: BootMachine, tmp_path: Path) -> None:
+@EVERYWHERE
+def test_a_storm_of_nmis_ends(boot_machine: BootMachine, tmp_path: Path, where: Where) -> None:
     """Alone: Bochs 2.7 lets the blocking of NMIs leak from a guest to the next that it enters."""
     act = Act("hostile-storms", "nmis", SURVIVES)
-    machine = boot_machine(modules=[hostile(act, 0, tmp_path)], requires=("vmx", "ept"))
+    machine = boot_machine(
+        modules=[hostile(act, 0, tmp_path)],
+        requires=("virtualization",),
+        engine=where.engine,
+        cpu=where.cpu,
+    )
     machine.expect_record("report", guest="hostile-0", passed=True)
 
 
 def test_a_guest_writes_nothing_but_lines_of_its_own(boot_machine: BootMachine) -> None:
-    machine = boot_machine(modules=["hostile-console", "neighbour"], requires=("vmx", "ept"))
+    machine = boot_machine(modules=["hostile-console", "neighbour"], requires=("virtualization",))
     with machine.allow("panic"):  # it prints what looks like one
         machine.expect_record("done", status="ok")
     assert not machine.problems, "something else than records came on the records' port"
@@ -254,5 +288,5 @@ def test_a_guest_writes_nothing_but_lines_of_its_own(boot_machine: BootMachine) 
 
 
 def test_a_guest_cannot_forge_a_panic(boot_machine: BootMachine) -> None:
-    machine = boot_machine(modules=["hostile-console"], requires=("vmx", "ept"))
+    machine = boot_machine(modules=["hostile-console"], requires=("virtualization",))
     machine.expect_record("done", status="ok")

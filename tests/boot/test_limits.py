@@ -96,7 +96,7 @@ def test_an_image_of_hardly_any_bytes_is_a_guest_all_the_same(
     machine = boot_machine(modules=[tiny, hello("hello")], requires=REQUIRES)
     machine.expect_record("done", status="guest-crashed")
     (crash,) = (record for record in machine.records if record.kind == "crash")
-    assert crash["reason"] == "EPT violation"
+    assert crash["reason"] == "Memory violation"
     assert crash["address"] == "0x200000"
     assert crash["access"] == "execute"
     assert stops(machine) == {"tiny": "crash", "hello": "exit"}

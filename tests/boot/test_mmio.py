@@ -48,7 +48,7 @@ def test_a_device_page_can_not_be_executed(boot_machine: BootMachine, tmp_path: 
     guest = module("mmio-refused", tmp_path, parameter="jump-there", name="jumper")
     machine = boot_machine(modules=[guest, "hello"], requires=VMX)
     machine.expect_record(
-        "crash", guest="jumper", reason="EPT violation", address="0xd0000000", access="execute"
+        "crash", guest="jumper", reason="Memory violation", address="0xd0000000", access="execute"
     )
     machine.expect_record("report", guest="hello", passed=True)
 

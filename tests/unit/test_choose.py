@@ -9,6 +9,7 @@ import pytest
 
 from harness import choose, probe
 from harness.engines.base import Availability, Boot, Engine, Running, Say, silently
+from harness.engines.qemu import QemuTcg
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 Candidates = Callable[[], list[Engine]]
@@ -127,3 +128,29 @@ def test_an_engine_without_the_firmware_is_passed_over_unmeasured(measured: list
     assert choice.engine.name == "roomy"
     assert choice.passed_over == [("slow", "it does not boot with seabios")]
     assert measured == []
+
+
+def test_what_no_cpu_could_give_is_said_of_the_engine(measured: list[str]) -> None:
+    with pytest.raises(RunEnded, match=r"\(slow: it does not offer qmp, snapshots\)"):
+        choose.choose(["vmx", "qmp", "snapshots"], candidates=among(SLOW))
+    assert measured == []  # no CPU was asked
+
+
+def test_a_run_that_must_repeat_gets_the_kind_of_engine_that_does() -> None:
+    class Counting(Fake):
+        def counting(self) -> Fake:
+            return Fake(self.name, {"svm"}, {*self.control, "deterministic"})
+
+    quick = Counting("quick", {"svm"}, {"qmp"})
+    chosen = choose.choose(["qmp", "deterministic"], candidates=among(SLOW, quick)).engine
+    assert chosen.control == {"qmp", "deterministic"}
+    assert choose.choose(["qmp"], candidates=among(SLOW, quick)).engine is quick
+
+
+def test_qemus_own_kind_that_repeats_counts_instructions_and_keeps_its_options() -> None:
+    usual = QemuTcg(extra=("-S",))
+    counting = usual.counting()
+    assert counting.extra[:3] == ("-S", "-icount", "shift=0,sleep=off")
+    assert "deterministic" in counting.control
+    assert "deterministic" not in usual.control
+    assert counting.counting() is counting

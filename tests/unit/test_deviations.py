@@ -40,11 +40,12 @@ def test_what_shows_a_deviation_exists() -> None:
         assert set(row.selftests) <= known_selftests
         assert set(row.guests) <= guests
         assert set(row.scenarios) <= scenarios
+        assert all((project.root() / name).is_file() for name in row.worked_around)
 
 
 def test_every_row_cites_a_section_of_a_manual() -> None:
     for row in TABLE.deviations:
-        assert re.match(r"(SDM 3[A-D]|APM 2) \d+(\.\d+)*", row.section), row
+        assert re.match(r"(SDM [23][A-D]|APM 2) \d+(\.\d+)*", row.section), row
 
 
 def test_no_selftest_has_two_rows_for_one_machine() -> None:
@@ -98,3 +99,47 @@ def test_what_would_hang_is_named_so_that_it_can_be_left_out() -> None:
 def test_a_cell_can_not_break_the_table() -> None:
     known = deviations.parse(ROW.replace("it is", "it | is"))
     assert r"it \| is" in deviations.updated(DOCUMENT, known)
+
+
+LATITUDE = """
+[[latitude]]
+record = "vm-stop"
+fields = ["ticks"]
+guests = ["one"]
+vendors = true
+why = "Pace."
+"""
+
+
+def test_a_latitude_counts_for_its_guests_and_vendors_alone() -> None:
+    (row,) = deviations.parse(LATITUDE).latitudes
+    assert row.concerns("any", "one", vendors=True)
+    assert not row.concerns("any", "one", vendors=False)
+    assert not row.concerns("any", "another", vendors=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('why = "Pace."', "", "latitude 1 lacks `why`"),
+        ("vendors = true", 'vendors = "all"', "`vendors` must be true or false"),
+        ("record =", "exits = ['timer']\nrecord =", "needs either `exits`, or `record`"),
+        ('record = "vm-stop"', "exits = ['timer']", "needs either `exits`, or `record`"),
+        ("guests", "guest", "unknown key 'guest'"),
+        ("guests", "bits = -1\nguests", "`bits` must be a mask"),
+        ('fields = ["ticks"]', "bits = 1", "`bits` must be a mask for `fields`"),
+    ],
+)
+def test_a_malformed_latitude_is_named(old: str, new: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        deviations.parse(LATITUDE.replace(old, new))
+
+
+def test_the_exits_that_may_differ_are_kinds_of_exit() -> None:
+    header = (project.root() / "hv" / "vm" / "exit.h").read_text(encoding="utf-8")
+    names = re.findall(r"^    VM_EXIT_(\w+),", header, re.MULTILINE)
+    kinds = {name.lower().replace("_", "-") for name in names} | {"any"}
+    guests = {path.stem for path in (project.root() / "hv" / "guests").glob("*.[cS]")}
+    for row in TABLE.latitudes:
+        assert set(row.exits) <= kinds
+        assert set(row.guests) <= guests

@@ -116,3 +116,57 @@ def test_kvm_that_may_not_be_opened_has_a_remedy(monkeypatch: pytest.MonkeyPatch
     answer = kvm.nesting("/dev/kvm")
     assert not answer.usable
     assert "usermod -aG kvm" in answer.remedy
+
+
+_CREG = "EFER=0x00000d01: ffxsr NXE LMA LME SCE\n"
+_ROOT = "in_vmx_guest = false\n"
+_TAB = (
+    "cr3: 0x000000001000\n"
+    "0x0000000000001000-0x0000000000116fff -> 0x000000001000-0x000000116fff\n"
+    "0x0000000000400000-0x00000000007fffff -> 0x000000800000-0x000000bfffff\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "length", "linear"),
+    [
+        (_CREG + _ROOT + _TAB, 0x2000, 0x1000, 0x2000),
+        (_CREG + _ROOT + _TAB, 0x801000, 0x1000, 0x401000),  # mapped elsewhere
+        (_CREG + _ROOT + _TAB, 0xBFFFFF, 1, 0x7FFFFF),
+        (_CREG + _ROOT + _TAB, 0xBFFFFF, 2, None),  # its end is not mapped
+        (_CREG + _ROOT + _TAB, 0x400000, 8, None),  # a linear address, no physical one
+        (_CREG + _ROOT + "paging off\n", 0x400000, 8, 0x400000),
+        (_CREG + "in_vmx_guest = true\n" + "paging off\n", 0x400000, 8, None),
+        ("EFER=0x00001d01: x\n" + _ROOT + _TAB, 0x2000, 8, None),  # may be a guest of AMD-V
+        ("", 0x2000, 8, None),
+    ],
+)
+def test_physical_memory_is_found_where_it_is_mapped(
+    text: str, address: int, length: int, linear: int | None
+) -> None:
+    assert bochs_words.linear_address(text, address, length) == linear
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "qemu-system-x86_64: -action: invalid option",
+        "qemu-system-x86_64: -device pvpanic: 'pvpanic' is not a valid device model name",
+        "qemu-system-x86_64: -object memory-backend-file: Property '.share' not found",
+    ],
+)
+def test_qemu_does_not_know_what_it_was_told(words: str) -> None:
+    assert qemu_words.unknown_to_it(("something else", words))
+    assert not qemu_words.unknown_to_it(("qemu-system-x86_64: cannot set up guest memory",))
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("QEMU emulator version 7.2.19 (Debian 1:7.2+dfsg-7)\nCopyright", (7, 2, 19)),
+        ("QEMU emulator version 10.0.0", (10, 0, 0)),
+        ("no such thing", None),
+    ],
+)
+def test_qemu_says_its_version(said: str, version: tuple[int, ...] | None) -> None:
+    assert qemu_words.version(said) == version

@@ -1,4 +1,4 @@
-"""The hypervisor's memory: EPT, memory types, the page allocator; compiled for the host."""
+"""The hypervisor's memory: EPT, NPT, memory types, the page allocator; compiled for the host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.unit.hosttest import Driver
 
 EPT = Driver(
     "ept",
-    under_test=("vmx/ept.c", "vmx/ept_walk.c", "cpu/mtrr.c"),
+    under_test=("vm/nested.c", "vm/nested_walk.c", "vmx/ept.c", "cpu/mtrr.c"),
     checks=("ept.c", "ept_errors.c", "ept_flags.c", "ept_model.c"),
     helpers=("check.c", "stand_ins.c", "stand_in_pages.c", "ept_fixture.c"),
 )
@@ -17,6 +17,19 @@ EPT = Driver(
 @pytest.mark.parametrize("check", EPT.names())
 def test_ept(check: str) -> None:
     EPT.run(check)
+
+
+NPT = Driver(
+    "npt",
+    under_test=("vm/nested.c", "vm/nested_walk.c", "svm/npt.c", "cpu/mtrr.c"),
+    checks=("npt.c",),
+    helpers=("check.c", "stand_ins.c", "stand_in_pages.c"),
+)
+
+
+@pytest.mark.parametrize("check", NPT.names())
+def test_npt(check: str) -> None:
+    NPT.run(check)
 
 
 MTRR = Driver("mtrr", under_test=("cpu/mtrr.c",), checks=("mtrr.c",))

@@ -14,7 +14,7 @@ from harness.verdict import RunEnded, Verdict
 CRASH = {
     "kind": "crash",
     "guest": "hello",
-    "reason": "EPT violation",
+    "reason": "Memory violation",
     "address": "0x40000000",
     "access": "write",
     "rip": "0x1000",
@@ -43,7 +43,7 @@ def test_a_guest_that_is_stopped_fails_the_run_with_guest_reason_address_and_acc
     see(it, CRASH, {"kind": "done", "status": "guest-crashed"})
     verdict = ended(it)
     assert verdict.verdict is Verdict.FAILED
-    assert verdict.sentence == "guest hello was stopped: EPT violation at 0x40000000 (write)"
+    assert verdict.sentence == "guest hello was stopped: Memory violation at 0x40000000 (write)"
     assert verdict.facts["address"] == "0x40000000"
     assert any("rax 0x1" in line for line in verdict.evidence)
 

@@ -20,7 +20,7 @@ from harness.scenario import Expectation, Guest, Scenario
 from harness.verdict import RunEnded, Verdict
 
 DONE = {"kind": "done", "status": "ok"}
-CRASH = {"kind": "crash", "guest": "g", "reason": "EPT violation", "address": "0x1"}
+CRASH = {"kind": "crash", "guest": "g", "reason": "Memory violation", "address": "0x1"}
 
 
 class Script:
@@ -123,7 +123,7 @@ def test_a_crash_ends_the_run_as_its_cause(
     monkeypatch.setattr(Script, "records_to_come", (CRASH, DONE))
     outcome = runner.run(scene)
     assert outcome.verdict is Verdict.FAILED
-    assert outcome.sentence == "guest g was stopped: EPT violation at 0x1"
+    assert outcome.sentence == "guest g was stopped: Memory violation at 0x1"
     assert outcome.facts["address"] == "0x1"
     assert [record["kind"] for record in outcome.records] == ["crash", "done"]
 

@@ -8,16 +8,16 @@
 static const uint64_t TOP = 1ull << 48;
 
 /* A map with pages of all sizes and holes of all sizes. */
-static struct ept some_map(void) {
-    struct ept ept = ept_with(CAP_ALL);
-    expect_equal(ept_map(&ept, 0, 0, 4096, EPT_RWX, MEMORY_WB), EPT_OK);
-    expect_equal(ept_map(&ept, 4 * MIB, 4 * MIB, 6 * MIB, EPT_RWX, MEMORY_WB), EPT_OK);
-    expect_equal(ept_map(&ept, 4 * GIB, 4 * GIB, 2 * GIB, EPT_RWX, MEMORY_WB), EPT_OK);
-    expect_equal(ept_map(&ept, TOP - 4096, 0, 4096, EPT_RWX, MEMORY_WB), EPT_OK);
+static struct nested some_map(void) {
+    struct nested ept = ept_with(CAP_ALL);
+    expect_equal(nested_map(&ept, 0, 0, 4096, NESTED_RWX, MEMORY_WB), NESTED_OK);
+    expect_equal(nested_map(&ept, 4 * MIB, 4 * MIB, 6 * MIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
+    expect_equal(nested_map(&ept, 4 * GIB, 4 * GIB, 2 * GIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
+    expect_equal(nested_map(&ept, TOP - 4096, 0, 4096, NESTED_RWX, MEMORY_WB), NESTED_OK);
     return ept;
 }
 
-static void expect_same(const struct ept *ept, uint64_t digest, uint64_t pages) {
+static void expect_same(const struct nested *ept, uint64_t digest, uint64_t pages) {
     expect_equal(ept_digest(ept), digest);
     expect_equal(stand_in_pages_live(), pages);
 }
@@ -43,14 +43,14 @@ void check_ranges_that_can_not_be_are_refused(void) {
         {UINT64_MAX, UINT64_MAX},
         {4096, 1ull << 63},
     };
-    struct ept ept = some_map();
+    struct nested ept = some_map();
     uint64_t digest = ept_digest(&ept), pages = stand_in_pages_live(), count;
     for (unsigned i = 0; i < COUNT(bad); i++) {
         uint64_t guest = bad[i].guest, bytes = bad[i].bytes;
-        expect_equal(ept_map(&ept, guest, 0, bytes, EPT_RWX, MEMORY_WB), EPT_BAD_RANGE);
-        expect_equal(ept_unmap(&ept, guest, bytes), EPT_BAD_RANGE);
-        expect_equal(ept_protect(&ept, guest, bytes, EPT_READ), EPT_BAD_RANGE);
-        expect_equal(ept_take_dirty(&ept, guest, bytes, NULL, &count), EPT_BAD_RANGE);
+        expect_equal(nested_map(&ept, guest, 0, bytes, NESTED_RWX, MEMORY_WB), NESTED_BAD_RANGE);
+        expect_equal(nested_unmap(&ept, guest, bytes), NESTED_BAD_RANGE);
+        expect_equal(nested_protect(&ept, guest, bytes, NESTED_READ), NESTED_BAD_RANGE);
+        expect_equal(nested_take_dirty(&ept, guest, bytes, NULL, &count), NESTED_BAD_RANGE);
         expect_equal(count, 0);
         expect_same(&ept, digest, pages);
     }
@@ -68,15 +68,15 @@ void check_host_addresses_beyond_maxphyaddr_are_refused(void) {
         {0, (1ull << ADDRESS_BITS) + 4096},
         {1, 4096},
     };
-    struct ept ept = ept_with(CAP_ALL);
+    struct nested ept = ept_with(CAP_ALL);
     for (unsigned i = 0; i < COUNT(bad); i++) {
-        expect_equal(ept_map(&ept, 0, bad[i].host, bad[i].bytes, EPT_RWX, MEMORY_WB),
-                     EPT_BAD_RANGE);
+        expect_equal(nested_map(&ept, 0, bad[i].host, bad[i].bytes, NESTED_RWX, MEMORY_WB),
+                     NESTED_BAD_RANGE);
         expect_equal(stand_in_pages_live(), 1);
     }
     uint64_t last = (1ull << ADDRESS_BITS) - 4096;
-    expect_equal(ept_map(&ept, 0, last, 4096, EPT_RWX, MEMORY_WB), EPT_OK);
-    expect_equal(ept_walk(&ept, 1).host, last + 1);
+    expect_equal(nested_map(&ept, 0, last, 4096, NESTED_RWX, MEMORY_WB), NESTED_OK);
+    expect_equal(nested_walk(&ept, 1).host, last + 1);
     ept_done(&ept);
 }
 
@@ -94,10 +94,10 @@ void check_what_overlaps_is_refused(void) {
         {3 * GIB, 8 * GIB},        /* around them */
         {0, 1ull << ADDRESS_BITS},
     };
-    struct ept ept = some_map();
+    struct nested ept = some_map();
     uint64_t digest = ept_digest(&ept), pages = stand_in_pages_live();
     for (unsigned i = 0; i < COUNT(bad); i++) {
-        expect_equal(ept_map(&ept, bad[i].guest, 0, bad[i].bytes, EPT_RWX, MEMORY_WB), EPT_OVERLAP);
+        expect_equal(nested_map(&ept, bad[i].guest, 0, bad[i].bytes, NESTED_RWX, MEMORY_WB), NESTED_OVERLAP);
         expect_same(&ept, digest, pages);
     }
     ept_done(&ept);
@@ -111,62 +111,62 @@ void check_what_is_not_mapped_can_not_be_unmapped_or_protected(void) {
         {8 * MIB, 4 * MIB},   {3 * GIB, 2 * GIB}, {5 * GIB, GIB + 4096},
         {8 * GIB, 512 * GIB}, {0, 1ull << 48}, /* at the first hole it is over */
     };
-    struct ept ept = some_map();
+    struct nested ept = some_map();
     uint64_t digest = ept_digest(&ept), pages = stand_in_pages_live();
     for (unsigned i = 0; i < COUNT(bad); i++) {
-        expect_equal(ept_unmap(&ept, bad[i].guest, bad[i].bytes), EPT_NOT_MAPPED);
-        expect_equal(ept_protect(&ept, bad[i].guest, bad[i].bytes, EPT_READ), EPT_NOT_MAPPED);
+        expect_equal(nested_unmap(&ept, bad[i].guest, bad[i].bytes), NESTED_NOT_MAPPED);
+        expect_equal(nested_protect(&ept, bad[i].guest, bad[i].bytes, NESTED_READ), NESTED_NOT_MAPPED);
         expect_same(&ept, digest, pages);
     }
     ept_done(&ept);
 }
 
 /* Runs the operation with memory for 0 tables, then 1, and so on until it succeeds. */
-static void expect_all_or_nothing(enum ept_result (*operation)(struct ept *), uint64_t needs) {
+static void expect_all_or_nothing(enum nested_result (*operation)(struct nested *), uint64_t needs) {
     for (uint64_t tables = 0; tables <= needs; tables++) {
-        struct ept ept = some_map();
+        struct nested ept = some_map();
         uint64_t digest = ept_digest(&ept), pages = stand_in_pages_live();
         stand_in_pages_fail_after(tables);
-        enum ept_result result = operation(&ept);
+        enum nested_result result = operation(&ept);
         stand_in_pages_fail_after(UINT64_MAX);
         if (tables < needs) {
-            expect_equal(result, EPT_NO_MEMORY);
+            expect_equal(result, NESTED_NO_MEMORY);
             expect_same(&ept, digest, pages);
-            expect_equal(operation(&ept), EPT_OK); /* and nothing stands in its way afterwards */
+            expect_equal(operation(&ept), NESTED_OK); /* and nothing stands in its way afterwards */
         } else {
-            expect_equal(result, EPT_OK);
+            expect_equal(result, NESTED_OK);
         }
         ept_done(&ept);
     }
 }
 
-static enum ept_result map_much(struct ept *ept) {
-    return ept_map(ept, 600 * GIB - 4 * MIB - 4096, 4096, 8 * MIB, EPT_RWX, MEMORY_WB);
+static enum nested_result map_much(struct nested *ept) {
+    return nested_map(ept, 600 * GIB - 4 * MIB - 4096, 4096, 8 * MIB, NESTED_RWX, MEMORY_WB);
 }
 
-static enum ept_result map_into_a_hole(struct ept *ept) {
+static enum nested_result map_into_a_hole(struct nested *ept) {
     uint64_t start = 10 * MIB + 4096, end = 4 * GIB - 4096;
-    return ept_map(ept, start, start, end - start, EPT_READ, MEMORY_UC);
+    return nested_map(ept, start, start, end - start, NESTED_READ, MEMORY_UC);
 }
 
-static enum ept_result map_next_to_others(struct ept *ept) {
-    return ept_map(ept, 2 * MIB - 4096, 2 * MIB - 4096, 2 * MIB + 4096, EPT_RWX, MEMORY_WB);
+static enum nested_result map_next_to_others(struct nested *ept) {
+    return nested_map(ept, 2 * MIB - 4096, 2 * MIB - 4096, 2 * MIB + 4096, NESTED_RWX, MEMORY_WB);
 }
 
-static enum ept_result protect_across_two(struct ept *ept) {
-    return ept_protect(ept, 5 * GIB - 4096, 8192, EPT_READ);
+static enum nested_result protect_across_two(struct nested *ept) {
+    return nested_protect(ept, 5 * GIB - 4096, 8192, NESTED_READ);
 }
 
-static enum ept_result protect_inside(struct ept *ept) {
-    return ept_protect(ept, 5 * MIB, 4 * MIB, EPT_READ);
+static enum nested_result protect_inside(struct nested *ept) {
+    return nested_protect(ept, 5 * MIB, 4 * MIB, NESTED_READ);
 }
 
-static enum ept_result unmap_across_two(struct ept *ept) {
-    return ept_unmap(ept, 5 * GIB - 4096, 2 * MIB + 4096);
+static enum nested_result unmap_across_two(struct nested *ept) {
+    return nested_unmap(ept, 5 * GIB - 4096, 2 * MIB + 4096);
 }
 
-static enum ept_result unmap_inside(struct ept *ept) {
-    return ept_unmap(ept, 4 * GIB + 4096, 4096);
+static enum nested_result unmap_inside(struct nested *ept) {
+    return nested_unmap(ept, 4 * GIB + 4096, 4096);
 }
 
 void check_a_map_without_memory_for_tables_changes_nothing(void) {
@@ -186,10 +186,10 @@ void check_an_unmap_without_memory_for_tables_changes_nothing(void) {
 }
 
 void check_a_map_larger_than_memory_for_its_tables_is_undone(void) {
-    struct ept ept = ept_with(CAP_BASE); /* 4K pages only: 2 GiB of tables */
-    expect_equal(ept_map(&ept, 0, 0, 1ull << ADDRESS_BITS, EPT_RWX, MEMORY_WB), EPT_NO_MEMORY);
+    struct nested ept = ept_with(CAP_BASE); /* 4K pages only: 2 GiB of tables */
+    expect_equal(nested_map(&ept, 0, 0, 1ull << ADDRESS_BITS, NESTED_RWX, MEMORY_WB), NESTED_NO_MEMORY);
     expect_equal(stand_in_pages_live(), 1);
-    expect_equal(ept_map(&ept, 0, 0, GIB, EPT_RWX, MEMORY_WB), EPT_OK);
+    expect_equal(nested_map(&ept, 0, 0, GIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
     ept_done(&ept);
 }
 
@@ -234,8 +234,8 @@ void check_misconfigurations_are_named(void) {
         {CAP_ALL, 1, beyond | 7 << 3, NULL}, /* not present: nothing in it counts */
     };
     for (unsigned i = 0; i < COUNT(cases); i++) {
-        struct ept ept = ept_with(cases[i].capabilities);
-        const char *reason = ept_misconfiguration(&ept, cases[i].entry, cases[i].level);
+        struct nested ept = ept_with(cases[i].capabilities);
+        const char *reason = nested_misconfiguration(&ept, cases[i].entry, cases[i].level);
         expect(!reason == !cases[i].reason);
         expect(!reason || strstr(reason, cases[i].reason));
         ept_done(&ept);
@@ -244,35 +244,35 @@ void check_misconfigurations_are_named(void) {
 
 void check_permissions_are_what_all_levels_permit(void) {
     for (int levels = 1; levels <= 4; levels++) {
-        struct ept ept = some_map();
+        struct nested ept = some_map();
         uint64_t *entry = &ept.root[0];
         for (int level = 1; level < levels; level++) {
             entry = (uint64_t *)(*entry & ~0xfffull);
         }
-        *entry &= ~(uint64_t)EPT_WRITE;
-        expect_equal(ept_walk(&ept, 0).permissions, EPT_READ | EPT_EXECUTE);
+        *entry &= ~(uint64_t)NESTED_WRITE;
+        expect_equal(nested_walk(&ept, 0).permissions, NESTED_READ | NESTED_EXECUTE);
         ept_done(&ept);
     }
 }
 
 void check_a_walk_stops_at_a_misconfigured_entry_of_any_level(void) {
     for (int levels = 1; levels <= 4; levels++) {
-        struct ept ept = some_map();
+        struct nested ept = some_map();
         uint64_t *entry = &ept.root[0];
         for (int level = 1; level < levels; level++) {
             entry = (uint64_t *)(*entry & ~0xfffull);
         }
         uint64_t good = *entry;
-        *entry = (good & ~7ull) | EPT_WRITE;
-        struct ept_walk walk = ept_walk(&ept, 0x123);
+        *entry = (good & ~7ull) | NESTED_WRITE;
+        struct nested_walk walk = nested_walk(&ept, 0x123);
         expect(walk.misconfigured && !walk.mapped);
         expect_equal(walk.levels, levels);
         expect_equal(walk.entries[levels - 1], *entry);
         expect_equal(walk.permissions, 0);
         *entry = good | 1ull << 47; /* to tables where there is no memory: not followed */
-        expect(ept_walk(&ept, 0x123).misconfigured);
+        expect(nested_walk(&ept, 0x123).misconfigured);
         *entry = good;
-        expect(ept_walk(&ept, 0x123).mapped);
+        expect(nested_walk(&ept, 0x123).mapped);
         ept_done(&ept);
     }
 }

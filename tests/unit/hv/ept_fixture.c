@@ -1,15 +1,15 @@
 #include "ept_fixture.h"
 
-struct ept ept_with(uint64_t capabilities) {
-    struct ept ept;
+struct nested ept_with(uint64_t capabilities) {
+    struct nested ept;
     expect(ept_start(&ept, capabilities, ADDRESS_BITS));
     expect_equal(stand_in_pages_live(), 1);
     expect(!ept.stale);
     return ept;
 }
 
-void ept_done(struct ept *ept) {
-    ept_stop(ept);
+void ept_done(struct nested *ept) {
+    nested_stop(ept);
     expect_equal(stand_in_pages_live(), 0);
 }
 
@@ -21,7 +21,7 @@ static uint64_t *table_of(uint64_t entry) {
     return (uint64_t *)(entry & 0x000ffffffffff000ull);
 }
 
-uint64_t *ept_last_entry(const struct ept *ept, uint64_t guest) {
+uint64_t *ept_last_entry(const struct nested *ept, uint64_t guest) {
     uint64_t *table = ept->root;
     for (int level = 4;; level--) {
         uint64_t *entry = &table[guest >> (12 + 9 * (level - 1)) & 511];
@@ -43,6 +43,6 @@ static uint64_t digest(const uint64_t *table, int level, uint64_t sum) {
     return sum;
 }
 
-uint64_t ept_digest(const struct ept *ept) {
+uint64_t ept_digest(const struct nested *ept) {
     return digest(ept->root, 4, 0xcbf29ce484222325ull);
 }

@@ -21,13 +21,13 @@
 
 enum { ADDRESS_BITS = 40 };
 
-struct ept ept_with(uint64_t capabilities);
+struct nested ept_with(uint64_t capabilities);
 
 /* Stops it, and every page must be back. */
-void ept_done(struct ept *ept);
+void ept_done(struct nested *ept);
 
 /* The entry that decides about an address, to be changed as a processor or a mistake would. */
-uint64_t *ept_last_entry(const struct ept *ept, uint64_t guest);
+uint64_t *ept_last_entry(const struct nested *ept, uint64_t guest);
 
 /* A number that says what all tables say, wherever they lie. */
-uint64_t ept_digest(const struct ept *ept);
+uint64_t ept_digest(const struct nested *ept);

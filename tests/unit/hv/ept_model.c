@@ -47,11 +47,11 @@ static uint64_t find_levels(uint64_t capabilities) {
     return tables;
 }
 
-static void compare(const struct ept *ept, uint64_t capabilities) {
+static void compare(const struct nested *ept, uint64_t capabilities) {
     expect_equal(stand_in_pages_live(), 1 + find_levels(capabilities));
     for (uint64_t page = 0; page < PAGES;) {
         uint64_t guest = BASE + page * 4096;
-        struct ept_walk walk = ept_walk(ept, guest);
+        struct nested_walk walk = nested_walk(ept, guest);
         expect(!walk.misconfigured);
         uint64_t stop = ((guest | (walk.page_size - 1)) + 1 - BASE) / 4096;
         if (stop > PAGES) {
@@ -96,8 +96,8 @@ static bool every(uint64_t first, uint64_t count, bool mapped) {
     return true;
 }
 
-static void step(struct ept *ept) {
-    static const unsigned permissions[] = {EPT_RWX, EPT_RWX, EPT_READ, EPT_READ | EPT_EXECUTE};
+static void step(struct nested *ept) {
+    static const unsigned permissions[] = {NESTED_RWX, NESTED_RWX, NESTED_READ, NESTED_READ | NESTED_EXECUTE};
     static const enum memory_type types[] = {MEMORY_WB, MEMORY_WB, MEMORY_WB, MEMORY_UC};
     uint64_t first, count;
     random_range(&first, &count);
@@ -113,7 +113,7 @@ static void step(struct ept *ept) {
                 while (i + run < first + count && model[i + run]) {
                     run++;
                 }
-                expect_equal(ept_unmap(ept, BASE + i * 4096, run * 4096), EPT_OK);
+                expect_equal(nested_unmap(ept, BASE + i * 4096, run * 4096), NESTED_OK);
                 i += run;
             }
         }
@@ -124,20 +124,20 @@ static void step(struct ept *ept) {
     if (short_of_memory) {
         stand_in_pages_fail_after(random_below(4));
     }
-    enum ept_result result, without;
+    enum nested_result result, without;
     if (operation < 3) {
         /* Mostly where it would continue its neighbours, so that there is something to merge. */
         host = 8 * GIB + first * 4096 + (random_below(6) ? 0 : 4096 * random_below(1024));
-        without = every(first, count, false) ? EPT_OK : EPT_OVERLAP;
-        result = ept_map(ept, guest, host, bytes, permission, type);
+        without = every(first, count, false) ? NESTED_OK : NESTED_OVERLAP;
+        result = nested_map(ept, guest, host, bytes, permission, type);
     } else {
-        without = every(first, count, true) ? EPT_OK : EPT_NOT_MAPPED;
-        result = operation == 3 ? ept_unmap(ept, guest, bytes)
-                                : ept_protect(ept, guest, bytes, permission);
+        without = every(first, count, true) ? NESTED_OK : NESTED_NOT_MAPPED;
+        result = operation == 3 ? nested_unmap(ept, guest, bytes)
+                                : nested_protect(ept, guest, bytes, permission);
     }
     stand_in_pages_fail_after(UINT64_MAX);
-    expect(result == without || (short_of_memory && without == EPT_OK && result == EPT_NO_MEMORY));
-    for (uint64_t i = first; result == EPT_OK && i < first + count; i++) {
+    expect(result == without || (short_of_memory && without == NESTED_OK && result == NESTED_NO_MEMORY));
+    for (uint64_t i = first; result == NESTED_OK && i < first + count; i++) {
         model[i] = operation < 3    ? (host + (i - first) * 4096) | permission | type << 3
                    : operation == 3 ? 0
                                     : (model[i] & ~7ull) | permission;
@@ -145,7 +145,7 @@ static void step(struct ept *ept) {
 }
 
 static void follow_the_model(uint64_t capabilities) {
-    struct ept ept = ept_with(capabilities);
+    struct nested ept = ept_with(capabilities);
     for (int i = 1; i <= STEPS; i++) {
         step(&ept);
         if (i % 4 == 0) {

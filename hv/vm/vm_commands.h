@@ -1,0 +1,6 @@
+/* What the harness may ask about guests while they run (core/commands.h). */
+#pragma once
+
+#include "vm/vm.h"
+
+void vm_offer_commands(const struct vm *vms, unsigned count);
