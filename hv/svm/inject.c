@@ -1,10 +1,8 @@
-/* Before an entry: the events to deliver, the exits to wait for, the time to come back. */
+/* Before an entry: the events to deliver, the exits to wait for. */
 #include "cpu/apic.h"
 #include "svm/quirks.h"
 #include "svm/reasons.h"
-#include "svm/timer.h"
 #include "svm/vcpu.h"
-#include "vm/scheduler.h"
 #include "vm/vm.h"
 
 enum { RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9, RFLAGS_RF = 1 << 16 };
@@ -190,5 +188,4 @@ void svm_prepare_entry(struct svm_vcpu *vcpu) {
         bool more = events_want_interrupt_window(&vcpu->vcpu.events);
         vmcb_set_intercept(vmcb, INTERCEPT_IRET, vcpu->in_nmi || more);
     }
-    svm_timer_set(scheduler_deadline(&vcpu->vcpu));
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "cpu/apic.h"
+#include "cpu/control.h"
 #include "cpu/port.h"
 #include "svm/length.h"
 #include "svm/operation.h"
@@ -23,6 +24,7 @@ static void decode_exception(struct svm_vcpu *vcpu, struct vm_exit *exit) {
     exit->exception.error_code = (uint32_t)control->exitinfo1;
     if (exit->exception.vector == VECTOR_PF) {
         vcpu->vmcb->state.cr2 = control->exitinfo2; /* 15.12.15: not written yet */
+        write_cr2(control->exitinfo2);              /* svm.c, load */
     }
 }
 

@@ -27,13 +27,18 @@ static inline struct svm_vcpu *svm_vcpu(struct vcpu *vcpu) {
     return (struct svm_vcpu *)vcpu;
 }
 
-/* entry.S: enters the guest, and returns behind its exit. */
+/* Holds interrupts, NMIs and machine checks back: they strike at STGI, or in the guest, which they end. */
+static inline void svm_clear_gif(void) {
+    asm volatile("clgi" : : : "memory");
+}
+
+/* entry.S: enters the guest, and returns behind its exit. With GIF 0; sets it. */
 void svm_vmrun(struct svm_vcpu *vcpu);
 
 /* exit.c: exit after exit, until vm/ wants the processor back. */
 void svm_run(struct svm_vcpu *vcpu);
 
-/* inject.c: what must be right before every entry: events and the timer. */
+/* inject.c: what must be right before every entry: events and the exits to wait for. */
 void svm_prepare_entry(struct svm_vcpu *vcpu);
 
 /* inject.c: events that the guest has not seen, or not seen to the end, go back to vcpu->events. */

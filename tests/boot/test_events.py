@@ -5,12 +5,10 @@ These guests print a line for each thing that they check, and report whether all
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
-from harness.machine import Machine
 from harness.pytest_plugin import BootMachine
 from tests.boot.guest_images import module
 from tests.boot.where import (
@@ -21,16 +19,11 @@ from tests.boot.where import (
     QEMU_SVM,
     WRONG,
     Where,
+    failed_checks,
     on,
 )
 
 GUESTS = ("virtualization",)
-
-
-def failed_checks(machine: Machine, guest: str) -> set[str]:
-    """What ``guest`` says on its console that failed (hv/guests/checks.h)."""
-    console = (machine.directory / "console.log").read_text(encoding="utf-8", errors="replace")
-    return set(re.findall(rf"^{guest}\| FAILED (.*?)\r?$", console, re.MULTILINE))
 
 
 # One guest a boot: Bochs 2.7 does not unblock NMIs when it enters a guest that has none blocked,
