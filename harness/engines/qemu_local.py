@@ -33,6 +33,7 @@ class LocalTransport:
         self,
         process: subprocess.Popen[bytes],
         argv: tuple[str, ...],
+        firmware: str,
         directory: Path,
         files: Path,
         console: socket.socket,
@@ -42,6 +43,7 @@ class LocalTransport:
     ) -> None:
         self.process = process
         self.argv = argv
+        self.firmware = firmware
         self.console = console
         self.records = records
         self.channel = channel
@@ -87,7 +89,17 @@ class LocalTransport:
                 ) from None
             console, records, qmp = (mine for mine, _ in pairs)
             ours.pop_all()
-            return cls(process, argv, directory, files, console, records, Channel(qmp), memory)
+            return cls(
+                process,
+                argv,
+                setup.firmware,
+                directory,
+                files,
+                console,
+                records,
+                Channel(qmp),
+                memory,
+            )
 
     def wakeups(self) -> tuple[int, ...]:
         """QEMU's end."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness import supervise
 from harness.engines.base import End, EndKind, Unsupported
 from harness.engines.qemu_words import errors, parse_registers
 from harness.engines.qmp import NoAnswer, Refused
@@ -32,10 +35,10 @@ class QemuRunning:
         self._channel = transport.channel
         self._memory_size = memory_size  # bytes
         self._accelerator = accelerator
+        self._firmware = transport.firmware
         self._patience = patience
         self._end: End | None = None
         self._killed = False
-        self._resets = 0  # SHUTDOWN events that `reset` has asked for
 
     def wakeups(self) -> tuple[int, ...]:
         """QMP's news, and the transport's."""
@@ -139,12 +142,24 @@ class QemuRunning:
         self.qmp("set-action", {"reboot": "reset"})
         try:
             seen = len(self.events)
+            deadline = time.monotonic() + ANSWER_WITHIN * self._patience
             self.qmp("system_reset")
-            while not any(e["event"] == "RESET" for e in self.events[seen:]):
-                self.qmp("query-status")  # a round trip: events come before its answer
+            while not self._has_reset(seen) and time.monotonic() < deadline:
                 self.idle()
+                self.qmp("query-status")  # a round trip: events come before its answer
         finally:
             self.qmp("set-action", {"reboot": "shutdown"})
+
+    def _has_reset(self, seen: int) -> bool:
+        """Whether the events after the first ``seen`` show that the machine is on its way up.
+
+        SeaBIOS puts itself back as it was in the ROM and resets again, once (KVM) or twice (TCG):
+        only what the kernel says after that tells that there will not be another.
+        """
+        resets: int = sum(event["event"] == "RESET" for event in self.events[seen:])
+        if self._firmware == "qboot":
+            return resets >= 1
+        return resets >= 2 and (_has_data(self.console) or _has_data(self.records))
 
     def nmi(self) -> None:
         """Send an NMI."""
@@ -190,6 +205,10 @@ class QemuRunning:
         self._transport.end()
         self.end()
         self._transport.close()
+
+
+def _has_data(sock: socket.socket) -> bool:
+    return bool(supervise.readable((sock.fileno(),), 0))
 
 
 def _nothing() -> None:

@@ -29,6 +29,7 @@ class Transport(Protocol):
     records: socket.socket
     channel: Channel
     argv: tuple[str, ...]
+    firmware: str
     idle: Callable[[], None]  # called while a call waits: takes in serial output
 
     @property

@@ -290,8 +290,11 @@ def test_a_triple_faulted_machine_stays_for_inspection(qemu: Engine, start_machi
     assert b"about to fault" in machine.read_physical(0x100000, 0x1000)
 
 
-def test_the_reset_button_starts_the_kernel_anew(qemu: Engine, start_machine: Start) -> None:
-    machine = start_machine(qemu, "echo")
+@pytest.mark.parametrize("firmware", ["qboot", "seabios"])
+def test_the_reset_button_starts_the_kernel_anew(
+    qemu: Engine, start_machine: Start, kernel: Kernel, firmware: str
+) -> None:
+    machine = start_machine(qemu, "", boot=Boot(kernel("echo"), firmware=firmware))
     machine.expect("ready")
     machine.reset()
     machine.expect("ready")

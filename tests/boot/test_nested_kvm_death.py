@@ -79,8 +79,7 @@ def test_nothing_is_left_of_an_appliance_whose_harness_is_killed(alone: Hv) -> N
     assert alone.end_of(alone.processes())
 
 
-def test_an_appliance_that_does_not_come_up_shows_its_consoles_tail(alone: Hv) -> None:
-    """Its Bochs does not get the memory that the kernel needs: a damaged blob instead."""
+def test_an_appliance_that_can_not_start_is_said_in_its_own_words(alone: Hv) -> None:
     done = alone("run", "hello", "--engine", ENGINE, BOCHS=str(a_bochs_that_dies(alone.root)))
     assert done.returncode == Verdict.ENGINE_DIED.exit_code, done.stdout
     assert "no oil left" in done.stdout + done.stderr
