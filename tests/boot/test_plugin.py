@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,19 @@ def test_a_verdict_in_a_python_test_is_shown_with_its_evidence(hv: Hv) -> None:
 def test_the_plugin_is_found_by_its_entry_point(hv: Hv) -> None:
     done = hv.python("-m", "pytest", "--help")
     assert "--require=WORD" in done.stdout
+
+
+def test_all_workers_of_a_session_share_one_appliance_and_leave_nothing_of_it(hv: Hv) -> None:
+    (hv.root / "test_share.py").write_text(
+        "import pytest\n"
+        "from harness.appliance import session\n"
+        "@pytest.mark.parametrize('number', range(4))\n"
+        "def test_share(number):\n"
+        "    assert (session.directory() / session.SOCKET).is_socket()\n"
+        "    open('places', 'a').write(f'{session.directory()}\\n')\n",
+        encoding="utf-8",
+    )
+    done = hv.pytest("-n", "2", "-p", "xdist", "test_share.py", VANDERPOOL_APPLIANCE="")
+    assert done.returncode == 0, done.stdout
+    (place,) = set((hv.root / "places").read_text().splitlines())
+    assert not Path(place).exists()
