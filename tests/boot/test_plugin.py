@@ -156,3 +156,10 @@ def test_all_workers_of_a_session_share_one_appliance_and_leave_nothing_of_it(hv
     assert done.returncode == 0, done.stdout
     (place,) = set((hv.root / "places").read_text().splitlines())
     assert not Path(place).exists()
+
+
+def test_a_heavy_scenario_is_skipped_on_the_slow_engine_with_its_reason(hv: Hv) -> None:
+    hv.scenario("storm", HELLO.replace("requires", 'heavy = "a million exits"\nrequires'))
+    done = hv.pytest("--engine", "qemu-kvm-in-bochs", "-rs", "scenarios")
+    assert "1 skipped" in done.stdout
+    assert "too heavy for qemu-kvm-in-bochs: a million exits" in done.stdout
