@@ -81,6 +81,8 @@ def unmet(
             return "", ""  # the probe isn't built, and nothing depends on it
         if error.verdict is Verdict.BAD_USAGE and cpu is None:
             raise
+        if candidate.name in BY_NAME:  # there is no other engine to go on to: this is the verdict
+            raise
         return f"a trial boot failed: {error.sentence.rstrip('.')}", ""
     missing = [word for word in wanted if word not in offered]
     if missing:

@@ -51,7 +51,7 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
     from harness.appliance import session
 
-    if session.VARIABLE not in os.environ:
+    if not os.environ.get(session.VARIABLE):
         opened = session.Session()
         os.environ[session.VARIABLE] = str(opened.directory)  # the workers inherit it
 

@@ -36,8 +36,11 @@ _LARGEST_FILE = 1 << 20  # bytes; what QEMU logs or saves, over a serial line
 class ApplianceTransport:
     """See `harness.engines.transport.Transport`."""
 
-    def __init__(self, held: Lease, agent: Agent, argv: tuple[str, ...], directory: Path) -> None:
+    def __init__(
+        self, held: Lease, agent: Agent, argv: tuple[str, ...], firmware: str, directory: Path
+    ) -> None:
         self.argv = argv
+        self.firmware = firmware
         self.process = held
         self.console, self.records, qmp = held.ports
         self.channel = Channel(qmp, shared=True)
@@ -65,7 +68,7 @@ class ApplianceTransport:
             argv = command_line(program, setup, _LINES)
             agent.run(held.run, argv, held.ports)
             held.ports[2].sendall(NEGOTIATE)
-            return cls(held, agent, argv, directory)
+            return cls(held, agent, argv, setup.firmware, directory)
         except BaseException:
             held.release(clean=False)
             raise

@@ -36,6 +36,7 @@ class LocalTransport:
         self,
         process: subprocess.Popen[bytes],
         argv: tuple[str, ...],
+        firmware: str,
         directory: Path,
         files: Path,
         console: Line,
@@ -45,6 +46,7 @@ class LocalTransport:
     ) -> None:
         self.process = process
         self.argv = argv
+        self.firmware = firmware
         self.console = console
         self.records = records
         self.channel = channel
@@ -89,7 +91,17 @@ class LocalTransport:
                     Verdict.ENGINE_DIED, f"{program} can't be started: {error.strerror}."
                 ) from None
             ours.pop_all()
-            return cls(process, argv, directory, files, console, records, Channel(qmp), memory)
+            return cls(
+                process,
+                argv,
+                setup.firmware,
+                directory,
+                files,
+                console,
+                records,
+                Channel(qmp),
+                memory,
+            )
 
     def wakeups(self) -> tuple[int, ...]:
         """QEMU's end."""

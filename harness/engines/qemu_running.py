@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class QemuRunning:
         self._channel = transport.channel
         self._memory_size = memory_size  # bytes
         self._accelerator = accelerator
+        self._firmware = transport.firmware
         self._patience = patience
         self._end: End | None = None
         self._killed = False
@@ -180,6 +182,8 @@ class QemuRunning:
             seen = len(self.events)
             self.qmp("system_reset")
             self._event("RESET", {}, seen)
+            if self._firmware == "seabios":
+                self._await_own_resets(seen)
         finally:
             self.qmp("set-action", {"reboot": "shutdown"})
         self.idle()
@@ -205,6 +209,22 @@ class QemuRunning:
         if file is None:
             raise Unsupported("there are no snapshots of a QEMU that runs elsewhere")
         return file
+
+    def _await_own_resets(self, seen: int) -> None:
+        """Let SeaBIOS put itself back as it was in the ROM, then pause the machine again.
+
+        It resets again for that: once where KVM runs it, twice under TCG, long before it starts
+        the kernel. ``seen``: so many events are of the time before the reset.
+        """
+        wanted = 2 if self._accelerator == "kvm" else 3
+        deadline = time.monotonic() + ANSWER_WITHIN * self._patience
+        self.qmp("cont")
+        while sum(event["event"] == "RESET" for event in self.events[seen:]) < wanted:
+            if time.monotonic() > deadline:
+                raise RunEnded(Verdict.ENGINE_DIED, "SeaBIOS did not start again after a reset.")
+            self.idle()
+            self.qmp("query-status")  # a round trip: events come before its answer
+        self.pause()
 
     def nmi(self) -> None:
         """Send an NMI."""

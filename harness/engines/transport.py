@@ -27,6 +27,7 @@ class Transport(Protocol):
 
     channel: Channel
     argv: tuple[str, ...]
+    firmware: str
     idle: Callable[[], None]  # called while a call waits: takes in serial output
 
     @property

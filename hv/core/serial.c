@@ -59,12 +59,6 @@ void serial_write(enum serial_port port, const char *text, size_t length) {
     }
 }
 
-uint8_t serial_read(enum serial_port port) {
-    while (!(inb(port + LINE_STATUS) & LSR_DATA_READY)) {
-    }
-    return inb(port + DATA);
-}
-
 void serial_drain(enum serial_port port) {
     if (*presence(port)) {
         wait_for(port, LSR_ALL_SENT);

@@ -12,9 +12,6 @@ enum { SERIAL_FIFO_DEPTH = 16 }; /* bytes that the UART holds in each direction 
 void serial_open(enum serial_port port);
 void serial_write(enum serial_port port, const char *text, size_t length);
 
-/* Waits for the next byte, however long that takes. */
-uint8_t serial_read(enum serial_port port);
-
 /* Returns when the last bit has left the wire: power-off must not cut off the last line. */
 void serial_drain(enum serial_port port);
 

@@ -223,7 +223,7 @@ void bases_start(void) {
     for (unsigned mode = 0; mode < BASES; mode++) {
         if (mode != MODE_REAL ||
             vmx_capabilities.secondary.allowed & SECONDARY_UNRESTRICTED_GUEST) {
-            set_up(mode, ept_pointer(&map->ept));
+            set_up(mode, ept_pointer(&map->nested));
         }
     }
 }

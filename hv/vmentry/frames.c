@@ -17,8 +17,16 @@ static void crc_add(uint8_t byte) {
     crc = crc >> 4 ^ table[(crc ^ byte >> 4) & 15];
 }
 
+static uint8_t read_byte(void) {
+    uint8_t byte;
+    while (!serial_read(SERIAL_COM2, &byte)) {
+        /* There is nothing else to do. */
+    }
+    return byte;
+}
+
 static uint8_t next(void) {
-    uint8_t byte = serial_read(SERIAL_COM2);
+    uint8_t byte = read_byte();
     crc_add(byte);
     return byte;
 }
@@ -31,7 +39,7 @@ static uint16_t next_u16(void) {
 static void await_start(void) {
     bool first = false;
     for (;;) {
-        uint8_t byte = serial_read(SERIAL_COM2);
+        uint8_t byte = read_byte();
         if (first && byte == START_2) {
             break;
         }

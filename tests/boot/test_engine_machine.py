@@ -320,8 +320,11 @@ def test_a_reset_begins_the_records_anew_and_forgets_old_output(
     assert machine.problems == []
 
 
-def test_the_reset_button_starts_the_kernel_anew(qemu: Engine, start_machine: Start) -> None:
-    machine = start_machine(qemu, "echo")
+@pytest.mark.parametrize("firmware", ["qboot", "seabios"])
+def test_the_reset_button_starts_the_kernel_anew(
+    qemu: Engine, start_machine: Start, kernel: Kernel, firmware: str
+) -> None:
+    machine = start_machine(qemu, "", boot=Boot(kernel("echo"), firmware=firmware))
     machine.expect("ready")
     machine.reset()
     machine.expect("ready")

@@ -15,6 +15,7 @@ from harness.verdict import RunEnded, Verdict
 from tests.conftest import Hv
 
 ENGINE = "qemu-kvm-in-bochs"
+RUN_WITHIN = 400.0  # seconds; two of them on a busy host
 
 pytestmark = pytest.mark.appliance
 
@@ -79,8 +80,7 @@ def test_nothing_is_left_of_an_appliance_whose_harness_is_killed(alone: Hv) -> N
     assert alone.end_of(alone.processes())
 
 
-def test_an_appliance_that_does_not_come_up_shows_its_consoles_tail(alone: Hv) -> None:
-    """Its Bochs does not get the memory that the kernel needs: a damaged blob instead."""
+def test_an_appliance_that_can_not_start_is_said_in_its_own_words(alone: Hv) -> None:
     done = alone("run", "hello", "--engine", ENGINE, BOCHS=str(a_bochs_that_dies(alone.root)))
     assert done.returncode == Verdict.ENGINE_DIED.exit_code, done.stdout
     assert "no oil left" in done.stdout + done.stderr
@@ -91,3 +91,12 @@ def a_bochs_that_dies(directory: Path) -> Path:
     program.write_text('#!/bin/sh\necho "no oil left" >&2\nexit 1\n')
     program.chmod(0o755)
     return program
+
+
+def test_two_runs_at_a_time_have_an_appliance_each(alone: Hv) -> None:
+    both = [alone.start("run", "hello", "--engine", ENGINE) for _ in range(2)]
+    said = [running.communicate(timeout=RUN_WITHIN)[0] for running in both]
+    for running, text in zip(both, said, strict=True):
+        assert running.returncode == 0, text
+        assert "under KVMKVMKVM" in text
+        assert "starting the appliance" in text  # nobody waits in silence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -191,3 +192,26 @@ def test_a_session_leaves_a_page(hv: Hv) -> None:
     assert "test_it.py::test_it" in failures
     assert "registers at the trap" in failures
     assert "scenarios/waits.toml::waits" in failures
+
+
+def test_all_workers_of_a_session_share_one_appliance_and_leave_nothing_of_it(hv: Hv) -> None:
+    (hv.root / "test_share.py").write_text(
+        "import pytest\n"
+        "from harness.appliance import session\n"
+        "@pytest.mark.parametrize('number', range(4))\n"
+        "def test_share(number):\n"
+        "    assert (session.directory() / session.SOCKET).is_socket()\n"
+        "    open('places', 'a').write(f'{session.directory()}\\n')\n",
+        encoding="utf-8",
+    )
+    done = hv.pytest("-n", "2", "-p", "xdist", "test_share.py", VANDERPOOL_APPLIANCE="")
+    assert done.returncode == 0, done.stdout
+    (place,) = set((hv.root / "places").read_text().splitlines())
+    assert not Path(place).exists()
+
+
+def test_a_heavy_scenario_is_skipped_on_the_slow_engine_with_its_reason(hv: Hv) -> None:
+    hv.scenario("storm", HELLO.replace("requires", 'heavy = "a million exits"\nrequires'))
+    done = hv.pytest("--engine", "qemu-kvm-in-bochs", "-rs", "scenarios")
+    assert "1 skipped" in done.stdout
+    assert "too heavy for qemu-kvm-in-bochs: a million exits" in done.stdout
