@@ -8,6 +8,7 @@
 #include "core/panic.h"
 #include "core/power.h"
 #include "core/records.h"
+#include "core/refuse.h"
 #include "core/start.h"
 #include "vm/boot_record.h"
 #include "vm/virt.h"
@@ -20,8 +21,6 @@
 #include "vmentry/pages.h"
 #include "vmx/operation.h"
 #include "vmx/vmcs.h"
-
-const struct virt *virt = &vmx;
 
 enum { OUTCOME_SIZE = 32 }; /* characters, at most: "x65535.18446744073709551615 " */
 
@@ -128,7 +127,11 @@ static void try_frame(const struct frame *frame) {
 }
 
 noreturn void image_main(void) {
+    virt_choose();
     vm_record_boot();
+    if (virt != &vmx) {
+        refuse("no-vmx", "this image tries VM entries of VT-x, which this CPU has not");
+    }
     vmx_start();
     host_start();
     guest_start();
