@@ -34,9 +34,15 @@ def examine(machine: Machine, ended: RunEnded) -> PostMortem | None:
     found = PostMortem(ended.verdict.word, ended.sentence)
     body = Body(machine)
     parts: tuple[Callable[[Body], Iterator[Section]], ...] = (
-        kernel.panicked, guest.guests, kernel.in_root_mode, processor.states,
-        processor.samples_of(ended), processor.current_vmcs, processor.last_exits,
-    )  # fmt: skip
+        kernel.panicked,
+        guest.guests,
+        kernel.in_root_mode,
+        processor.states,
+        processor.samples_of(ended),
+        processor.current_vmcs,
+        processor.current_vmcb,
+        processor.last_exits,
+    )
     if body.trouble:
         found.sections.append(Section("processors", [body.trouble]))
     for part in parts:

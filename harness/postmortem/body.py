@@ -42,6 +42,14 @@ class Body:
         except (RunEnded, Unsupported, OSError) as trouble:
             self.trouble = f"the processors can't be read: {trouble}"
 
+    @property
+    def virtualization(self) -> str | None:
+        """What the hypervisor runs guests by, "vmx" or "svm", as its first record says."""
+        boot = next((r.data for r in self.machine.records if r.kind == "boot"), {})
+        found = boot.get("virtualization")
+        kind = found.get("kind") if isinstance(found, Mapping) else None
+        return kind if isinstance(kind, str) else None
+
     def read(self, address: int, length: int) -> bytes:
         """Memory by physical address, which is the hypervisor's linear one too: it maps memory
 

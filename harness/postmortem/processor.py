@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.postmortem.body import Body
 from harness.postmortem.section import Section
@@ -41,41 +41,58 @@ def current_vmcs(body: Body) -> Iterator[Section]:
     """The VMCS that each processor would enter with, decoded by the hypervisor's own names."""
     from harness import vmcs
 
-    if body.machine.engine.name != "bochs":
+    if body.machine.engine.name != "bochs" or body.virtualization != "vmx":
         return  # where others keep what the processor holds is their own affair
     for cpu, state in body.cpus.items():
-        # An AMD processor of Bochs's keeps a VMCB there, in AMD's own format.
-        if state.control_structure is None or state.registers.get("efer", 0) >> 12 & 1:
+        if state.control_structure is None:
             continue
         names = vmcs.field_names(body.places.image)
         region = body.read(state.control_structure, vmcs.REGION)
-        if len(region) < vmcs.REGION:
-            continue
-        fields = vmcs.decode(region, names)
-        facts = [f"{name} {fields[name]:#x}" for name in vmcs.FACTS if name in fields]
-        width = max(map(len, facts)) + 2
-        lines = [
-            "".join(f"{one:<{width}}" for one in facts[at : at + 2]).rstrip()
-            for at in range(0, len(facts), 2)
-        ]
-        every = [f"{name} {value:#x}" for name, value in fields.items()]
-        title = f"current VMCS of CPU {cpu}, at {state.control_structure:#x}"
-        data = {name: f"{value:#x}" for name, value in fields.items()}
-        yield Section(title, [*lines, "", *every], data, page=len(lines))
+        if len(region) == vmcs.REGION:
+            title = f"current VMCS of CPU {cpu}, at {state.control_structure:#x}"
+            yield _structure(title, vmcs.decode(region, names), vmcs.FACTS)
+
+
+def current_vmcb(body: Body) -> Iterator[Section]:
+    """The VMCB of the vCPU whose registers are loaded; the hypervisor knows where it is."""
+    from harness import vmcb
+
+    if body.virtualization != "svm":
+        return
+    loaded = body.machine.read("loaded")  # hv/vm/scheduler.c
+    fields = vmcb.of_vcpu(body.read, body.places.image, loaded) if loaded else None
+    if fields is not None:
+        yield _structure("current VMCB", fields, vmcb.FACTS)
+
+
+def _structure(title: str, fields: Mapping[str, int], shown: Sequence[str]) -> Section:
+    """The fields that people look for first, two a line; then every field."""
+    facts = [f"{name} {fields[name]:#x}" for name in shown if name in fields]
+    width = max(map(len, facts), default=0) + 2
+    pairs = (facts[at : at + 2] for at in range(0, len(facts), 2))
+    lines = ["".join(f"{one:<{width}}" for one in pair).rstrip() for pair in pairs]
+    every = [f"{name} {value:#x}" for name, value in fields.items()]
+    data = {name: f"{value:#x}" for name, value in fields.items()}
+    return Section(title, [*lines, "", *every], data, page=len(lines))
 
 
 def last_exits(body: Body) -> Iterator[Section]:
     """The newest exits of each guest, out of the hypervisor's trace."""
     from harness import trace
 
-    if "trace=" not in body.machine.boot.command_line:
+    if not any(r.kind == "vm-start" for r in body.machine.records):
         return
-    found = trace.fetch(lambda address, length: body.read(address, length), body.places.image)
+    if "trace=" not in body.machine.boot.command_line:
+        yield Section(
+            "last exits", ["not traced; replay.sh --trace FILE.txt does it again and keeps them"]
+        )
+        return
+    found = trace.fetch(body.read, body.places.image)
     for guest in found.guests():
         last = found.of(guest)[-EXITS_SHOWN:]
         lines = [
-            f"{one.time:>14}  {one.kind:<16} {one.what:<24} rip {one.rip:#x}  "
-            f"{'' if one.cycles is None else one.cycles} cycles"
+            f"{one.time:>14}  {one.kind:<16} {one.what:<24} rip {one.rip:#x}"
+            + ("" if one.cycles is None else f"  {one.cycles} cycles")
             for one in reversed(last)
         ]
         yield Section(f"last {len(last)} exits of {guest}, newest first", lines, page=5)

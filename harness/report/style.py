@@ -10,10 +10,10 @@ from harness.report.text import plain
 CSS = """
 :root { color-scheme: light dark; --ink: #1c2127; --quiet: #66707b; --paper: #ffffff;
   --line: #dfe3e8; --head: #f4f6f8; --good: #17703a; --good-wash: #e7f5ec;
-  --bad: #b3261e; --bad-wash: #fdeceb; --bar: #5b8def; }
+  --bad: #b3261e; --bad-wash: #fdeceb; --odd: #7a5b00; --odd-wash: #fbf3dc; --bar: #5b8def; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --quiet: #98a2ad; --paper: #14181c;
   --line: #2d343b; --head: #1c2228; --good: #6fd08f; --good-wash: #16301f;
-  --bad: #ff8a80; --bad-wash: #3a1a18; --bar: #4a78cf; } }
+  --bad: #ff8a80; --bad-wash: #3a1a18; --odd: #e6c46a; --odd-wash: #332a12; --bar: #4a78cf; } }
 * { box-sizing: border-box; }
 body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: var(--ink);
   background: var(--paper); font: 15px/1.45 system-ui, sans-serif; }
@@ -27,7 +27,8 @@ thead th { background: var(--head); vertical-align: bottom; } thead .quiet { fon
 tbody th { font-weight: 600; }
 .passed { color: var(--good); background: var(--good-wash); }
 .failed { color: var(--bad); background: var(--bad-wash); font-weight: 600; }
-.skipped { color: var(--quiet); }
+.skipped { color: var(--quiet); } .known { color: var(--odd); background: var(--odd-wash); }
+.known a, .skipped a { color: inherit; }
 .time { float: right; padding-left: .8rem; opacity: .75; font-weight: normal; }
 code, pre { font: .86em/1.4 ui-monospace, monospace; } code { overflow-wrap: anywhere; }
 pre { background: var(--head); border: 1px solid var(--line); border-radius: 4px; margin: .4rem 0;
@@ -47,7 +48,7 @@ svg line { stroke: var(--line); }
 
 def escaped(text: str) -> str:
     """One line of text that a guest may have written, as HTML: no markup, no control characters."""
-    return html.escape(plain(text))
+    return html.escape(plain(text), quote=True)
 
 
 def block(lines: Iterable[str]) -> str:

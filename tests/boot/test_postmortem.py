@@ -45,9 +45,8 @@ def test_a_null_pointer_in_an_exit_handler_is_named_by_function_file_and_line(
     stack = part["stack"].splitlines()
     assert "handle_cpuid" in stack[0]
     assert stack[0].endswith(f"hv/vm/cpuid.c:{line}")
-    assert "vm_handle_exit" in stack[1]
     assert "hv/vm/exit.c:" in stack[1]
-    assert "vmx_exited" in stack[2]
+    assert any("vmx_exited" in frame for frame in stack)
     (here,) = (text for text in part["code"].splitlines() if "=>" in text)
     assert "(%r" in here  # it reads through a register
     assert "cr2 0000000000000070" in part["registers at the trap"]
@@ -225,3 +224,33 @@ def pytester_run(tmp_path: Path) -> Callable[[str], str]:
         return Hv(root).pytest("-q", "--rootdir", str(tmp_path), str(path)).stdout
 
     return run
+
+
+@pytest.mark.parametrize(("engine", "cpu"), [("qemu-tcg", None), ("bochs", "ryzen")])
+def test_under_amd_v_the_current_vmcb_is_decoded(
+    boot_machine: BootMachine, engine: str, cpu: str | None
+) -> None:
+    machine = boot_machine(
+        modules=["spin"], engine=engine, cpu=cpu, requires=["svm", "npt"], limit=1.5
+    )
+    with pytest.raises(RunEnded) as caught:
+        machine.wait(timeout=1000)
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    (vmcb,) = (one.data for one in found.sections if one.title == "current VMCB")
+    start = machine.expect_record("vm-start", guest="spin")
+    assert int(vmcb["control.n_cr3"], 16) == int(start["npt"]["root"], 16)
+    assert vmcb["state.cr3"] == "0x1000"
+
+
+def test_exits_that_were_traced_are_listed_newest_first(boot_machine: BootMachine) -> None:
+    machine = boot_machine(
+        modules=["cpuid"], command_line="debug=null-in-exit trace=64", requires=VMX
+    )
+    with pytest.raises(RunEnded) as caught:
+        machine.wait()
+    found = postmortem.examine(machine, caught.value)
+    assert found is not None
+    (exits,) = (one for one in found.sections if one.title.endswith("exits of cpuid, newest first"))
+    assert "cpuid" in exits.lines[0]
+    assert "leaf 0x" in exits.lines[0]

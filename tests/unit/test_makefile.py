@@ -45,12 +45,6 @@ def test_help_has_one_line_for_each_target() -> None:
     assert len(listed) == len(set(listed))
 
 
-def test_a_target_that_is_not_made_yet_says_so_and_fails() -> None:
-    done = make(CHECKOUT, "coverage")
-    assert done.returncode != 0
-    assert "not made yet" in done.stderr
-
-
 def test_asking_whether_the_image_is_current_sets_nothing_up(fresh: Path) -> None:
     done = make(fresh, "-q", "build/vanderpool.elf")
     assert done.returncode == 1

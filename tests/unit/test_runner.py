@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from harness import choose, image, machine, project, runner
+from harness import choose, image, machine, postmortem, project, runner
 from harness.engines.base import Boot, End, EndKind, Engine
 from harness.records import Record
 from harness.runner import Outcome
@@ -37,7 +37,7 @@ class Script:
         self.forbidden: dict[str, Any] = {"panic": 0, "trap": 0}
         self.allowed: tuple[str, ...] = ()
         self.expected: list[str] = []
-        self.running = SimpleNamespace(argv=("engine", "--fast"))
+        self.running = SimpleNamespace(argv=("engine", "--fast"), tick=None)
         self.killed = False
         Script.last = self
 
@@ -88,6 +88,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
     monkeypatch.setattr(choose, "choose", lambda *_, **__: choice)
     monkeypatch.setattr(image, "build_id", lambda _: "b1d")
     monkeypatch.setattr(machine, "Machine", Script)
+    monkeypatch.setattr(postmortem, "examine", lambda machine, ended: None)
     monkeypatch.setattr(Script, "records_to_come", (DONE,))
     monkeypatch.setattr(Script, "error", None)
     return Scenario("one", tmp_path / "one.toml", "x.", timeout=3, guests=(Guest(guest, "g"),))
