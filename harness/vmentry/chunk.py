@@ -20,7 +20,7 @@ from harness.vmentry.minimize import minimize
 from harness.vmentry.mutate import Mutation, Mutator
 from harness.vmentry.safety import safe
 from harness.vmentry.tester import Tester
-from harness.vmentry.wire import MOST_CASES, Case, Outcome
+from harness.vmentry.wire import MOST_CASES, Case, Kind, Outcome
 
 SIZE = 1000  # cases in a chunk: some seconds, of which a boot is a tenth
 MOST_MINIMIZED = 50  # disagreements of a chunk that are minimized; the others are counted
@@ -122,7 +122,7 @@ class _Chunk:
         self._alone: Counter[str] = Counter()  # cases that break this rule and no other
         self._deviations: Counter[str] = Counter()
         self._undecided: Counter[str] = Counter()
-        self._found: dict[str, tuple[Mutation, int]] = {}  # by signature; how often
+        self._found: dict[str, tuple[Mutation, Outcome, int]] = {}  # by signature; how often
         self._deadly: dict[str, Mutation] = {}  # by row of the table
         self._doubtful: list[tuple[Mutation, Outcome]] = []
         self._disagreements: list[dict[str, Any]] = []
@@ -158,8 +158,8 @@ class _Chunk:
         if not comparison.agrees:
             self._counts["disagreements"] += 1
             key = _signature(comparison, outcome)
-            first, times = self._found.get(key, (mutation, 0))
-            self._found[key] = first, times + 1
+            first, said, times = self._found.get(key, (mutation, outcome, 0))
+            self._found[key] = first, said, times + 1
 
     def _with_words(self, case: Case, outcome: Outcome) -> tuple[Comparison, Outcome]:
         """An entry that was refused has the engine's own words for certain if it is tried alone."""
@@ -177,9 +177,11 @@ class _Chunk:
         for mutation, outcome in self._doubtful:
             self._count(mutation, *self._with_words(mutation.case, outcome))
         seen: set[str] = set()
-        for mutation, times in list(self._found.values())[:MOST_MINIMIZED]:
-            smallest = minimize(self._tester.target, mutation.case, self._disagree)
-            [outcome] = self._tester.attempt([smallest])
+        for mutation, outcome, times in list(self._found.values())[:MOST_MINIMIZED]:
+            smallest = mutation.case
+            if outcome.kind is not Kind.HUNG:  # at which each try costs a minute
+                smallest = minimize(self._tester.target, mutation.case, self._disagree)
+                [outcome] = self._tester.attempt([smallest])
             comparison = self._comparer.compare(smallest, outcome)
             key = _signature(comparison, outcome)
             if key not in seen:

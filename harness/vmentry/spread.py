@@ -71,6 +71,8 @@ class Processes:
         self._jobs = jobs
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
+        # The workers' machines live in here: a worker that is killed can't remove its own.
+        self._scratch = tempfile.TemporaryDirectory(prefix="hv-fuzz-")
 
     def __enter__(self) -> Processes:
         return self
@@ -84,6 +86,7 @@ class Processes:
         self._selector.close()
         for worker in self._workers:
             _close(worker)
+        self._scratch.cleanup()
 
     @property
     def processes(self) -> list[int]:
@@ -121,7 +124,9 @@ class Processes:
                     yield result
 
     def _start(self) -> _Worker:
-        environment = {**os.environ, "VANDERPOOL_ROOT": str(project.root())}
+        environment = {
+            **os.environ, "VANDERPOOL_ROOT": str(project.root()), "TMPDIR": self._scratch.name,
+        }  # fmt: skip
         here = str(Path(__file__).resolve().parent.parent.parent)
         paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
         process = supervise.spawn(
@@ -186,10 +191,11 @@ class Dask:
     def _connect(self, jobs: int, address: str | None) -> Any:
         distributed = self._distributed
         if address is None:
-            scratch = tempfile.TemporaryDirectory(prefix="hv-dask-")
+            scratch = self._exit.enter_context(tempfile.TemporaryDirectory(prefix="hv-fuzz-"))
             cluster = distributed.LocalCluster(
                 n_workers=jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-                silence_logs=50, local_directory=self._exit.enter_context(scratch),
+                silence_logs=50, local_directory=scratch,
+                env={"TMPDIR": scratch},
             )  # fmt: skip
             return self._exit.enter_context(
                 distributed.Client(self._exit.enter_context(cluster), set_as_default=False)

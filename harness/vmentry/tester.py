@@ -22,7 +22,7 @@ from harness.vmentry.wire import Case, Kind, Outcome
 
 MEMORY_MIB = 32
 READY_WITHIN = 60.0  # seconds; a loaded host is slow
-ANSWER_WITHIN = 60.0  # seconds for a frame, which takes a tenth of one
+ANSWER_WITHIN = 30.0  # seconds for a frame, which takes a tenth of one
 MOST_STARTS = 100  # machines lost to one chunk of cases
 
 _REMARK = re.compile(rb"^\d+e\[[^\]]*\] ((?:VMFAIL|VMENTER FAIL): [^\n]*)$", re.MULTILINE)

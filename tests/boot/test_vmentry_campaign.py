@@ -41,6 +41,7 @@ def fuzz(hv: Hv) -> Hv:
     """``hv`` in a checkout that has the campaign's image too."""
     link = hv.root / "build" / tester.image().name
     link.symlink_to(project.root() / "build" / link.name)
+    hv.environment["TMPDIR"] = str(hv.root)  # what a killed one leaves behind goes with the test
     return hv
 
 
