@@ -70,7 +70,7 @@ coverage:  ## Not made yet: will show which lines of the hypervisor the tests re
 	@echo 'make coverage is not made yet: nothing measures which lines of hv/ the tests reach.' >&2
 	@exit 1
 
-debug: setup  ## Boot SCENARIO on QEMU and wait for gdb; without nested KVM only SCENARIO=no-vmx can run
+debug: setup  ## Boot SCENARIO on QEMU and wait for gdb
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv run $(SCENARIO) --gdb $(ARGS)
 
