@@ -91,7 +91,7 @@ void svm_at_iret(struct svm_vcpu *vcpu) {
     }
 }
 
-/* Faults push RF as 1 (APM 2 8.2.?); see vmx/inject.c. */
+/* Faults push RF as 1 (3.1.6), so that their handler meets no instruction breakpoint twice. */
 static bool is_fault(const struct event *event) {
     return event->type == EVENT_EXCEPTION && event->vector != VECTOR_DB &&
            event->vector != VECTOR_DF && event->vector != VECTOR_MC;
@@ -130,8 +130,10 @@ static void inject(struct svm_vcpu *vcpu, struct event event) {
     }
 }
 
-/* By V_IRQ, for which the processor itself waits until the guest is ready. EVENTINJ, which would do for a
- * guest that is ready now, makes QEMU's TCG deliver twice: so only where V_IRQ would not do. */
+/*
+ * By V_IRQ, for which the processor itself waits until the guest is ready. EVENTINJ, which would do for a
+ * guest that is ready now, makes QEMU's TCG deliver twice: so only where V_IRQ would not do.
+ */
 static void post_interrupt(struct svm_vcpu *vcpu, uint8_t vector) {
     struct vmcb *vmcb = vcpu->vmcb;
     if (svm_quirks.virtual_interrupts_need_sti && vmcb->state.rflags & RFLAGS_IF &&

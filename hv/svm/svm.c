@@ -6,11 +6,13 @@
 #include "cpu/port.h"
 #include "svm/asid.h"
 #include "svm/checks.h"
+#include "svm/length.h"
 #include "svm/npt.h"
 #include "svm/operation.h"
 #include "svm/reasons.h"
 #include "svm/timer.h"
 #include "svm/vcpu.h"
+#include "vm/guest_memory.h"
 #include "vm/scheduler.h"
 #include "vm/vm.h"
 
@@ -80,6 +82,23 @@ static void skip_bytes(struct vcpu *vcpu, unsigned length) {
         vmcb->state.dr6 |= DR6_BS;
         events_raise_exception(&vcpu->events, VECTOR_DB, false, 0);
     }
+}
+
+unsigned svm_instruction_length(struct svm_vcpu *vcpu) {
+    const struct vmcb_control *control = &vcpu->vmcb->control;
+    const struct exit_code *row = exit_code(control->exitcode);
+    if (row->kind == VM_EXIT_IO) {
+        return (unsigned)(control->exitinfo2 - vcpu->vmcb->state.rip); /* 15.10.2 */
+    }
+    if (row->kind == VM_EXIT_CONTROL_REGISTER) {
+        return vcpu->length;
+    }
+    if (svm_capabilities.features & SVM_FEATURE_NRIPS && control->nrip) {
+        return (unsigned)(control->nrip - vcpu->vmcb->state.rip);
+    }
+    uint8_t bytes[15];
+    unsigned count = guest_fetch(&vcpu->vcpu, bytes, sizeof bytes);
+    return instruction_length(bytes, count, vcpu_in_64_bit_mode(&vcpu->vcpu), row->length);
 }
 
 static void skip_instruction(struct vcpu *vcpu) {

@@ -60,5 +60,5 @@ void svm_vmcb_set_up(struct svm_vcpu *vcpu, const struct vcpu_start *start, uint
 uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register which);
 void svm_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);
 
-/* length.c's question, asked of this vCPU: how long is the instruction at RIP? */
+/* svm.c: how long is the instruction that exited? */
 unsigned svm_instruction_length(struct svm_vcpu *vcpu);

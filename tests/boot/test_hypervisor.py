@@ -186,3 +186,21 @@ def test_an_ept_misconfiguration_is_reported_with_the_entry(boot_machine: BootMa
     assert crash["ept"]["misconfigured"] == "writable but not readable"
     assert int(crash["ept"]["entries"][-1], 16) & 7 == 6  # writable and executable, not readable
     assert machine.expect_record("done")["status"] == "guest-crashed"
+
+
+@on(BOCHS_SVM, QEMU_SVM)
+def test_a_reserved_bit_in_an_npt_entry_is_reported_with_the_entry(
+    boot_machine: BootMachine, where: Where
+) -> None:
+    machine = boot_machine(
+        modules=["hello"],
+        command_line="debug=bad-ept",
+        requires=("svm", "npt"),
+        engine=where.engine,
+        cpu=where.cpu,
+    )
+    reason = "Nested paging misconfiguration"
+    crash = machine.expect_record("crash", guest="hello", reason=reason)
+    assert crash["npt"]["misconfigured"] == "bit 7 is reserved in the top table"
+    assert int(crash["npt"]["entries"][-1], 16) & 0x81 == 0x81  # present, and that bit
+    assert machine.expect_record("done")["status"] == "guest-crashed"

@@ -77,7 +77,7 @@ def test_a_guest_starts_in_protected_mode_and_is_refused_what_a_processor_refuse
     machine = boot_machine(modules=[guest], requires=GUESTS, engine=where.engine, cpu=where.cpu)
     machine.expect_record("vm-stop", guest="modes-protected", reason="exit", code=0)
     assert [number for number, passed in reports(machine) if not passed] == []
-    # 16 to 21 are about PDPTEs that the processor keeps; under NPT it keeps none (APM 2 15.25.13).
+    # 16 to 21 are about PDPTEs that the processor keeps; under NPT it keeps none (APM 2 15.25.10).
     kept, not_kept = set(range(1, 22)), {*range(1, 16), 22}
     assert {number for number, _ in reports(machine)} == (kept if where == BOCHS_VMX else not_kept)
 

@@ -7,12 +7,13 @@
 
 #include "core/serial.h"
 
-uint8_t serial_read(enum serial_port port) {
-    int byte = getchar();
-    if (byte == EOF) {
+bool serial_read(enum serial_port port, uint8_t *byte) {
+    int found = getchar();
+    if (found == EOF) {
         exit(0);
     }
-    return port == SERIAL_COM2 ? (uint8_t)byte : 0;
+    *byte = port == SERIAL_COM2 ? (uint8_t)found : 0;
+    return true;
 }
 
 int main(void) {
