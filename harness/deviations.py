@@ -32,6 +32,7 @@ class Deviation:
     cpus: tuple[str, ...] = ()  # none: all of the engine's
     selftests: tuple[str, ...] = ()
     guests: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()  # of those guests, by their sentences: these alone fail
     scenarios: tuple[str, ...] = ()
     worked_around: tuple[str, ...] = ()  # source files of the hypervisor
     hangs: bool = False  # what shows it would not end there, and take the engine with it
@@ -92,6 +93,11 @@ class Table:
         rows = (one for one in self.deviations if guest in one.guests)
         return [one for one in rows if one.concerns(engine, cpu)]
 
+    def failing_checks(self, guest: str, engine: str, cpu: str | None) -> frozenset[str]:
+        """The checks that guest image ``guest`` must say to have failed there, and no others."""
+        rows = self.of_guest(guest, engine, cpu)
+        return frozenset(check for row in rows for check in row.checks)
+
     def of_selftest(self, name: str, engine: str, cpu: str | None) -> Deviation | None:
         """The row because of which self-test ``name`` must fail there; None: it must pass."""
         found = (one for one in self.deviations if name in one.selftests)
@@ -126,7 +132,7 @@ _SHOWN_BY = ("selftests", "guests", "scenarios", "worked_around")
 
 def _deviation(row: dict[str, Any], number: int) -> Deviation:
     where = f"deviation {number}"
-    _only(row, where, ("engines", "cpus", "hangs", *_WORDS, *_SHOWN_BY))
+    _only(row, where, ("engines", "cpus", "hangs", "checks", *_WORDS, *_SHOWN_BY))
     found = Deviation(
         engines=_names(row, where, "engines"),
         whose=_text(row, where, "whose"),
@@ -136,6 +142,7 @@ def _deviation(row: dict[str, Any], number: int) -> Deviation:
         cpus=_names(row, where, "cpus"),
         selftests=_names(row, where, "selftests"),
         guests=_names(row, where, "guests"),
+        checks=_names(row, where, "checks"),
         scenarios=_names(row, where, "scenarios"),
         worked_around=_names(row, where, "worked_around"),
         hangs=row.get("hangs", False),
@@ -253,7 +260,8 @@ def _instead(row: Deviation) -> str:
 
 def _shown_by(row: Deviation) -> str:
     parts = [f"self-test `{name}`" for name in row.selftests]
-    parts += [f"guest `{name}`" for name in row.guests]
+    checks = "".join(f", “{check}”" for check in row.checks)
+    parts += [f"guest `{name}`{checks}" for name in row.guests]
     parts += [f"scenario `{name}`" for name in row.scenarios]
     parts += [f"worked around in `{name}`" for name in row.worked_around]
     return ", ".join(parts) + (": left out, since it would hang" if row.hangs else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -187,9 +188,8 @@ def plan(
     requires = (*scenario.requires, *filter(None, (wanted,)))
     choice = choose.choose(requires, scenario.engines, engine, model, say=say)
     limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
-    words = list(filter(None, (scenario.append, append)))
-    if trace and not any(word.startswith("trace=") for word in " ".join(words).split()):
-        words.append(f"trace={TRACED_EXITS}")
+    if trace and not re.search(r"(^| )trace=", f"{scenario.append} {append}"):
+        append = f"{append} trace={TRACED_EXITS}".strip()
     known = scenario.path.parent == project.scenarios()
     replay = ["run", scenario.name if known else str(scenario.path)]
     replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
@@ -202,7 +202,7 @@ def plan(
         choice=choice,
         boot=Boot(
             image=ours,
-            command_line=" ".join(words),
+            command_line=" ".join(filter(None, (scenario.append, append))),
             modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
             memory_mib=scenario.memory,
             msrs=scenario.msrs,

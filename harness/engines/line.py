@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-_CAPACITY = 1 << 20  # bytes; what /proc/sys/fs/pipe-max-size gives everyone
+_CAPACITY = 1 << 18  # bytes
 
 
 class Line(Protocol):
@@ -35,7 +35,7 @@ class PipeLine:
 
     A UART gives its bytes one by one. A socket keeps each as a message with its overhead, so a few
     hundred fill it, and the machine stands still, by its own clock too, until they are read. A pipe
-    holds a mebibyte whatever the pieces.
+    holds as many bytes whatever the pieces.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,8 +49,8 @@ class PipeLine:
                 # Both ways: else it would be at its end, or not open, before the other side comes.
                 descriptor = os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
                 self._descriptors.append(descriptor)
-                with contextlib.suppress(OSError):  # there is a limit to a user's pipes together
-                    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CAPACITY)
+            with contextlib.suppress(OSError):  # there is a limit to a user's pipes together
+                fcntl.fcntl(self.fileno(), fcntl.F_SETPIPE_SZ, _CAPACITY)
         except OSError:
             self.close()
             raise

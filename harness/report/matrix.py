@@ -74,7 +74,7 @@ def _rich(screen: Screen, matrix: Matrix, rows: list[list[str]]) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head, vendor in zip(rows[0], rows[1], strict=True):
-        table.add_column(f"{head}\n{vendor}".rstrip(), no_wrap=True)
+        table.add_column(f"{head}\n{vendor or ' '}", no_wrap=True)
     for row in rows[2:]:
         cells = [Text(row[0], style="bold")]
         for machine, text in zip(matrix.machines, row[1:], strict=True):
@@ -140,4 +140,5 @@ def _cell(cell: Cell, numbers: dict[str, int]) -> str:
         return f'<td class="{cell.status}"{title}>{cell.status} {link}</td>'
     word = cell.status if cell.verdict in (cell.status, "") else f"{cell.status}: {cell.verdict}"
     time = f'<span class="time">{cell.seconds:.2f} s</span>'
-    return f'<td class="{cell.status}"{title}>{escaped(word)} {time}</td>'
+    inner = f'<div class="cell"><span>{escaped(word)}</span> {time}</div>'
+    return f'<td class="{cell.status}"{title}>{inner}</td>'

@@ -176,7 +176,7 @@ guest_start:
 	refused 15, wrmsr
 
 	/* Are they kept at all? Under AMD's nested paging they are read whenever the processor walks
-	 * (APM 2 15.25.13), and there is no more to be seen. */
+	 * (APM 2 15.25.10), and there is no more to be seen. */
 	movl $DIRECTORY_3 + PRESENT, PDPT + 8
 	mov %cr4, %eax			/* an exit, too */
 	invlpg ALIAS

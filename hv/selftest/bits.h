@@ -32,6 +32,7 @@
 
 /* Basic exit reasons, appendix C. */
 enum reason {
+    REASON_EXCEPTION_OR_NMI = 0,
     REASON_EXTERNAL_INTERRUPT = 1,
     REASON_INTERRUPT_WINDOW = 7,
     REASON_NMI_WINDOW = 8,

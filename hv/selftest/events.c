@@ -1,6 +1,7 @@
 /* Events through vmx/inject.c, into a guest that halts in every handler. SDM 3C 25.8.3, 27.6, 28.2. */
 #include "core/pages.h"
 #include "core/string.h"
+#include "cpu/nmi_timer.h"
 #include "cpu/port.h"
 #include "selftest/bits.h"
 #include "selftest/machine.h"
@@ -72,6 +73,25 @@ static bool halts_outside(struct machine *machine, const char *what, uint64_t co
            check(vmcs_read(GUEST_RIP) < address_of(guest_events_stubs), "%s: a handler ran",
                  what) &&
            check_equal("how far the guest came", machine->registers->rbx, count);
+}
+
+SELFTEST(nmis_that_exit_are_taken_in_root_operation,
+         "an NMI that exits blocks further ones only until the hypervisor has taken it (28.5.5)") {
+    enum { RUN = 2000, TIMES = 3 };
+    struct machine machine;
+    machine_create(&machine, PROGRAM(spin));
+    nmi_timer_start();
+    for (unsigned i = 0; i < TIMES; i++) {
+        nmi_timer_set(rdtsc() + RUN);
+        if (!machine_runs_until(&machine, "an NMI", REASON_EXCEPTION_OR_NMI)) {
+            break;
+        }
+        struct vm_exit exit;
+        exit_reason(REASON_EXCEPTION_OR_NMI)->decode(&exit); /* as exit.c does */
+        check_equal("the kind of that exit", exit.kind, VM_EXIT_NMI);
+    }
+    nmi_timer_stop();
+    machine_destroy(&machine);
 }
 
 SELFTEST(exceptions_are_injected,

@@ -3,19 +3,17 @@
 #include "core/records.h"
 #include "cpu/cpuid.h"
 
-enum {
-    LEAF_LARGEST_EXTENDED = (int)0x80000000,
-    LEAF_EXTENDED = (int)0x80000001,
-    LEAF_SVM = (int)0x8000000a
-};
+#define LEAF_LARGEST_EXTENDED 0x80000000
+#define LEAF_EXTENDED         0x80000001
+#define LEAF_SVM              0x8000000a
 
 bool svm_present(void) {
-    return cpuid((uint32_t)LEAF_LARGEST_EXTENDED, 0).eax >= (uint32_t)LEAF_SVM &&
-           cpuid((uint32_t)LEAF_EXTENDED, 0).ecx & CPUID_80000001_ECX_SVM;
+    return cpuid(LEAF_LARGEST_EXTENDED, 0).eax >= LEAF_SVM &&
+           cpuid(LEAF_EXTENDED, 0).ecx & CPUID_80000001_ECX_SVM;
 }
 
 void svm_capabilities_read(struct svm_capabilities *c) {
-    struct cpuid leaf = cpuid((uint32_t)LEAF_SVM, 0);
+    struct cpuid leaf = cpuid(LEAF_SVM, 0);
     *c = (struct svm_capabilities){
         .revision = leaf.eax & 0xff, .asids = leaf.ebx, .features = leaf.edx};
 }

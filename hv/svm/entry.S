@@ -3,7 +3,7 @@
  * registers and half of the segments; VMLOAD and VMSAVE the other half and the system-call MSRs; the
  * rest of the registers is moved here.
  *
- * GIF is 0 from CLGI until STGI: neither an NMI nor a machine check can come while the guest's TR, which
+ * GIF is 0 from before the call until STGI: neither an NMI nor a machine check can come while the guest's TR, which
  * holds no stack for them, is loaded. With V_INTR_MASKING physical interrupts go by the RFLAGS.IF that
  * VMRUN finds (15.21.1): it must be 1, or no interrupt would end the guest's slice. Back here it is 0
  * again before STGI: exit.c takes interrupts where it wants them.
@@ -14,7 +14,7 @@
 
 	.text
 
-/* void svm_vmrun(struct svm_vcpu *vcpu) */
+/* void svm_vmrun(struct svm_vcpu *vcpu), with GIF 0 */
 	.globl svm_vmrun
 svm_vmrun:
 	push %rbp
@@ -39,7 +39,6 @@ svm_vmrun:
 	mov REGISTER_RCX(%rdi), %rcx
 	mov REGISTER_RBX(%rdi), %rbx
 	mov REGISTER_RDI(%rdi), %rdi
-	clgi
 	sti
 	vmload %rax
 	vmrun %rax

@@ -1,8 +1,10 @@
 /* From #VMEXIT to the handler and back. */
 #include "svm/operation.h"
 #include "svm/reasons.h"
+#include "svm/timer.h"
 #include "svm/vcpu.h"
 #include "vm/handlers.h"
+#include "vm/scheduler.h"
 
 void svm_run(struct svm_vcpu *vcpu) {
     struct vmcb_control *control = &vcpu->vmcb->control;
@@ -11,6 +13,8 @@ void svm_run(struct svm_vcpu *vcpu) {
     do {
         svm_prepare_entry(vcpu);
         vcpu->vmcb->state.rax = *rax;
+        svm_clear_gif(); /* first: a timer that ran out here, rather than in the guest, would not end it */
+        svm_timer_set(scheduler_deadline(&vcpu->vcpu));
         svm_vmrun(vcpu);
         *rax = vcpu->vmcb->state.rax;
         control->tlb_control = TLB_DO_NOTHING; /* the processor leaves it as it was */

@@ -1,10 +1,8 @@
-/* Before an entry: the events to deliver, the exits to wait for, the time to come back. */
+/* Before an entry: the events to deliver, the exits to wait for. */
 #include "cpu/apic.h"
 #include "svm/quirks.h"
 #include "svm/reasons.h"
-#include "svm/timer.h"
 #include "svm/vcpu.h"
-#include "vm/scheduler.h"
 #include "vm/vm.h"
 
 enum { RFLAGS_TF = 1 << 8, RFLAGS_IF = 1 << 9, RFLAGS_RF = 1 << 16 };
@@ -93,7 +91,7 @@ void svm_at_iret(struct svm_vcpu *vcpu) {
     }
 }
 
-/* Faults push RF as 1 (APM 2 8.2.?); see vmx/inject.c. */
+/* Faults push RF as 1 (3.1.6), so that their handler meets no instruction breakpoint twice. */
 static bool is_fault(const struct event *event) {
     return event->type == EVENT_EXCEPTION && event->vector != VECTOR_DB &&
            event->vector != VECTOR_DF && event->vector != VECTOR_MC;
@@ -132,8 +130,10 @@ static void inject(struct svm_vcpu *vcpu, struct event event) {
     }
 }
 
-/* By V_IRQ, for which the processor itself waits until the guest is ready. EVENTINJ, which would do for a
- * guest that is ready now, makes QEMU's TCG deliver twice: so only where V_IRQ would not do. */
+/*
+ * By V_IRQ, for which the processor itself waits until the guest is ready. EVENTINJ, which would do for a
+ * guest that is ready now, makes QEMU's TCG deliver twice: so only where V_IRQ would not do.
+ */
 static void post_interrupt(struct svm_vcpu *vcpu, uint8_t vector) {
     struct vmcb *vmcb = vcpu->vmcb;
     if (svm_quirks.virtual_interrupts_need_sti && vmcb->state.rflags & RFLAGS_IF &&
@@ -190,5 +190,4 @@ void svm_prepare_entry(struct svm_vcpu *vcpu) {
         bool more = events_want_interrupt_window(&vcpu->vcpu.events);
         vmcb_set_intercept(vmcb, INTERCEPT_IRET, vcpu->in_nmi || more);
     }
-    svm_timer_set(scheduler_deadline(&vcpu->vcpu));
 }

@@ -6,6 +6,7 @@
 #include "cpu/apic.h"
 #include "cpu/control.h"
 #include "cpu/msr.h"
+#include "debug.h"
 #include "svm/bitmaps.h"
 #include "svm/quirks.h"
 #include "svm/timer.h"
@@ -38,6 +39,10 @@ static void permit_svm(void) {
 }
 
 void svm_start(void) {
+    if (debug == DEBUG_BAD_HOST) {
+        refuse("bad-option",
+               "command line: debug=bad-host is for VT-x: VMRUN checks no host state");
+    }
     permit_svm();
     svm_capabilities_read(&svm_capabilities);
     if (!(svm_capabilities.features & SVM_FEATURE_NP)) {

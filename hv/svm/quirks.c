@@ -90,23 +90,27 @@ void svm_quirks_try(void) {
     trial->vmcb = page_allocate();
     set_up(trial->vmcb, RFLAGS_IF);
     trial->vmcb->control.v_irq = V_IRQ;
+    svm_clear_gif();
     svm_vmrun(trial);
     svm_quirks.virtual_interrupts_need_sti = trial->vmcb->control.exitcode != EXIT_VINTR;
 
     set_up(trial->vmcb, 0);
     apic_kick();
+    svm_clear_gif();
     svm_vmrun(trial);
     apic_take_interrupts();
     svm_quirks.interrupts_off_hold_exits = trial->vmcb->control.exitcode != EXIT_INTR;
 
     set_up(trial->vmcb, RFLAGS_TF);
     trial->vmcb->control.intercept_exceptions = 1u << VECTOR_DB;
+    svm_clear_gif();
     svm_vmrun(trial);
     svm_quirks.debug_exits_lose_dr6 = !(trial->vmcb->state.dr6 & DR6_BS);
 
     set_up(trial->vmcb, RFLAGS_TF);
     trial->vmcb->state.rip++; /* HLT exits, and is not stepped over */
     trap_recover = is_single_step;
+    svm_clear_gif();
     svm_vmrun(trial);
     if (!svm_quirks.single_steps_follow_exits) {
         trap_recover = 0;
@@ -116,6 +120,7 @@ void svm_quirks_try(void) {
     trial->vmcb->state.rip = (uint64_t)trial_mov_cr3;
     trial->vmcb->control.intercept_exceptions = ~0u;
     trial->vcpu.registers.rcx = read_cr3() | RESERVED_IN_CR3;
+    svm_clear_gif();
     svm_vmrun(trial);
     svm_quirks.cr3_unchecked = trial->vmcb->control.exitcode != EXIT_GP;
 

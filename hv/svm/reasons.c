@@ -3,11 +3,9 @@
 #include <stddef.h>
 
 #include "cpu/apic.h"
+#include "cpu/control.h"
 #include "cpu/port.h"
-#include "svm/length.h"
-#include "svm/operation.h"
 #include "svm/quirks.h"
-#include "vm/guest_memory.h"
 #include "vm/scheduler.h"
 #include "vm/vm.h"
 
@@ -23,6 +21,7 @@ static void decode_exception(struct svm_vcpu *vcpu, struct vm_exit *exit) {
     exit->exception.error_code = (uint32_t)control->exitinfo1;
     if (exit->exception.vector == VECTOR_PF) {
         vcpu->vmcb->state.cr2 = control->exitinfo2; /* 15.12.15: not written yet */
+        write_cr2(control->exitinfo2);              /* svm.c, load */
     }
 }
 
@@ -284,21 +283,4 @@ const struct exit_code *exit_code(uint64_t code) {
         return &high_codes[code - FIRST_HIGH];
     }
     return negative < COUNT(negative_codes) ? &negative_codes[negative] : &unknown;
-}
-
-unsigned svm_instruction_length(struct svm_vcpu *vcpu) {
-    const struct vmcb_control *control = &vcpu->vmcb->control;
-    const struct exit_code *row = exit_code(control->exitcode);
-    if (row->kind == VM_EXIT_IO) {
-        return (unsigned)(control->exitinfo2 - vcpu->vmcb->state.rip); /* 15.10.2 */
-    }
-    if (row->kind == VM_EXIT_CONTROL_REGISTER) {
-        return vcpu->length;
-    }
-    if (svm_capabilities.features & SVM_FEATURE_NRIPS && control->nrip) {
-        return (unsigned)(control->nrip - vcpu->vmcb->state.rip);
-    }
-    uint8_t bytes[15];
-    unsigned count = guest_fetch(&vcpu->vcpu, bytes, sizeof bytes);
-    return instruction_length(bytes, count, vcpu_in_64_bit_mode(&vcpu->vcpu), row->length);
 }

@@ -10,7 +10,7 @@ static uint64_t rights(const struct vmcb_segment *segment) {
     return (segment->attributes & 0xffu) | (segment->attributes & 0xf00u) << 4;
 }
 
-/* With nested paging a processor keeps no PDPTEs: it reads them when it walks (APM 2 15.25.9). */
+/* With nested paging a processor keeps no PDPTEs: it reads them when it walks (APM 2 15.25.10). */
 static uint64_t pdpte(const struct vcpu *vcpu, uint64_t cr3, unsigned index) {
     uint64_t entry = 0;
     if (!guest_physical_read(vcpu->vm, (cr3 & 0xffffffe0) + index * sizeof entry, &entry,

@@ -2,14 +2,17 @@
 #include "core/format.h"
 #include "core/pages.h"
 #include "core/records.h"
+#include "cpu/control.h"
 #include "cpu/port.h"
 #include "svm/asid.h"
 #include "svm/checks.h"
+#include "svm/length.h"
 #include "svm/npt.h"
 #include "svm/operation.h"
 #include "svm/reasons.h"
 #include "svm/timer.h"
 #include "svm/vcpu.h"
+#include "vm/guest_memory.h"
 #include "vm/scheduler.h"
 #include "vm/vm.h"
 
@@ -50,6 +53,11 @@ static void vcpu_destroy(struct vcpu *vcpu) {
     pages_free(vcpu, 1);
 }
 
+/* VMRUN does this (15.5.1), but not in Bochs 2.7. All else that guests use is switched. */
+static void load(struct vcpu *vcpu) {
+    write_cr2(svm_vcpu(vcpu)->vmcb->state.cr2);
+}
+
 static void vcpu_run(struct vcpu *vcpu) {
     struct svm_vcpu *self = svm_vcpu(vcpu);
     asid_take(self);
@@ -74,6 +82,23 @@ static void skip_bytes(struct vcpu *vcpu, unsigned length) {
         vmcb->state.dr6 |= DR6_BS;
         events_raise_exception(&vcpu->events, VECTOR_DB, false, 0);
     }
+}
+
+unsigned svm_instruction_length(struct svm_vcpu *vcpu) {
+    const struct vmcb_control *control = &vcpu->vmcb->control;
+    const struct exit_code *row = exit_code(control->exitcode);
+    if (row->kind == VM_EXIT_IO) {
+        return (unsigned)(control->exitinfo2 - vcpu->vmcb->state.rip); /* 15.10.2 */
+    }
+    if (row->kind == VM_EXIT_CONTROL_REGISTER) {
+        return vcpu->length;
+    }
+    if (svm_capabilities.features & SVM_FEATURE_NRIPS && control->nrip) {
+        return (unsigned)(control->nrip - vcpu->vmcb->state.rip);
+    }
+    uint8_t bytes[15];
+    unsigned count = guest_fetch(&vcpu->vcpu, bytes, sizeof bytes);
+    return instruction_length(bytes, count, vcpu_in_64_bit_mode(&vcpu->vcpu), row->length);
 }
 
 static void skip_instruction(struct vcpu *vcpu) {
@@ -119,6 +144,7 @@ const struct virt svm = {
     .map_record = map_record,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
+    .load = load,
     .vcpu_run = vcpu_run,
     .vcpu_wait = vcpu_wait,
     .get = svm_get,

@@ -27,13 +27,18 @@ static inline struct svm_vcpu *svm_vcpu(struct vcpu *vcpu) {
     return (struct svm_vcpu *)vcpu;
 }
 
-/* entry.S: enters the guest, and returns behind its exit. */
+/* Holds interrupts, NMIs and machine checks back: they strike at STGI, or in the guest, which they end. */
+static inline void svm_clear_gif(void) {
+    asm volatile("clgi" : : : "memory");
+}
+
+/* entry.S: enters the guest, and returns behind its exit. With GIF 0; sets it. */
 void svm_vmrun(struct svm_vcpu *vcpu);
 
 /* exit.c: exit after exit, until vm/ wants the processor back. */
 void svm_run(struct svm_vcpu *vcpu);
 
-/* inject.c: what must be right before every entry: events and the timer. */
+/* inject.c: what must be right before every entry: events and the exits to wait for. */
 void svm_prepare_entry(struct svm_vcpu *vcpu);
 
 /* inject.c: events that the guest has not seen, or not seen to the end, go back to vcpu->events. */
@@ -55,5 +60,5 @@ void svm_vmcb_set_up(struct svm_vcpu *vcpu, const struct vcpu_start *start, uint
 uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register which);
 void svm_set(struct vcpu *vcpu, enum vcpu_register which, uint64_t value);
 
-/* length.c's question, asked of this vCPU: how long is the instruction at RIP? */
+/* svm.c: how long is the instruction that exited? */
 unsigned svm_instruction_length(struct svm_vcpu *vcpu);

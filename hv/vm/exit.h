@@ -13,8 +13,8 @@ enum vm_exit_kind {
     VM_EXIT_MEMORY,        /* a guest-physical address without the mapping that the access needs */
     VM_EXIT_MISCONFIGURED, /* its mapping is not one that the processor accepts: a bug of ours */
     VM_EXIT_EXCEPTION,     /* one that is watched so that its delivery can't go on for ever */
-    VM_EXIT_LAST_WITH_FACTS =
-        VM_EXIT_EXCEPTION, /* in struct vm_exit; none of those below has any */
+    /* Those above have facts in struct vm_exit, those below have none. */
+    VM_EXIT_LAST_WITH_FACTS = VM_EXIT_EXCEPTION,
     VM_EXIT_CPUID,
     VM_EXIT_HLT,
     VM_EXIT_HYPERCALL,

@@ -44,44 +44,33 @@ void vcpu_features_read(void) {
 }
 
 void vcpu_save(struct vcpu *vcpu) {
-    vcpu->cr2 = read_cr2();
     asm volatile("mov %%dr0, %0" : "=r"(vcpu->dr[0]));
     asm volatile("mov %%dr1, %0" : "=r"(vcpu->dr[1]));
     asm volatile("mov %%dr2, %0" : "=r"(vcpu->dr[2]));
     asm volatile("mov %%dr3, %0" : "=r"(vcpu->dr[3]));
-    asm volatile("mov %%dr6, %0" : "=r"(vcpu->dr6));
-    vcpu->msrs = (struct vcpu_msrs){
-        .star = rdmsr(IA32_STAR),
-        .lstar = rdmsr(IA32_LSTAR),
-        .cstar = rdmsr(IA32_CSTAR),
-        .fmask = rdmsr(IA32_FMASK),
-        .kernel_gs_base = rdmsr(IA32_KERNEL_GS_BASE),
-        .tsc_aux = has_rdtscp ? rdmsr(IA32_TSC_AUX) : 0,
-    };
+    vcpu->tsc_aux = has_rdtscp ? rdmsr(IA32_TSC_AUX) : 0;
+    if (virt->save) {
+        virt->save(vcpu);
+    }
     xstate_save(vcpu->xstate);
 }
 
 void vcpu_load(struct vcpu *vcpu) {
-    write_cr2(vcpu->cr2);
     asm volatile("mov %0, %%dr0" : : "r"(vcpu->dr[0]));
     asm volatile("mov %0, %%dr1" : : "r"(vcpu->dr[1]));
     asm volatile("mov %0, %%dr2" : : "r"(vcpu->dr[2]));
     asm volatile("mov %0, %%dr3" : : "r"(vcpu->dr[3]));
-    asm volatile("mov %0, %%dr6" : : "r"(vcpu->dr6));
-    wrmsr(IA32_STAR, vcpu->msrs.star);
-    wrmsr(IA32_LSTAR, vcpu->msrs.lstar);
-    wrmsr(IA32_CSTAR, vcpu->msrs.cstar);
-    wrmsr(IA32_FMASK, vcpu->msrs.fmask);
-    wrmsr(IA32_KERNEL_GS_BASE, vcpu->msrs.kernel_gs_base);
     if (has_rdtscp) {
-        wrmsr(IA32_TSC_AUX, vcpu->msrs.tsc_aux);
+        wrmsr(IA32_TSC_AUX, vcpu->tsc_aux);
+    }
+    if (virt->load) {
+        virt->load(vcpu);
     }
     xstate_load(vcpu->xstate);
 }
 
 bool vcpu_start_state(struct vcpu *vcpu, struct vm *vm) {
     vcpu->vm = vm;
-    vcpu->dr6 = 0xffff0ff0; /* after reset, SDM 3A table 9-1 */
     vcpu->xstate = xstate_create();
     return vcpu->xstate;
 }

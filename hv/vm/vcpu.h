@@ -20,11 +20,6 @@ static_assert(sizeof(struct guest_registers) == 15 * 8, "entry.S pushes and pops
 /* What a guest waits for, if it does. */
 enum vcpu_state_kind { VCPU_RUNNABLE, VCPU_HALTED, VCPU_ENDED };
 
-/* MSRs that the hardware does not switch and that guests use freely: switched with the vCPU. */
-struct vcpu_msrs {
-    uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
-};
-
 /* The last word of an exit record (trace.h). A vCPU keeps the one that its own records start with. */
 struct exit_label {
     uint32_t cycles; /* TSC ticks until the exit was handled; 0: it is not yet */
@@ -46,10 +41,9 @@ struct vcpu {
     uint64_t overrun;               /* by how many ticks it outran its last slice */
     uint64_t timer;                 /* TSC: when timer_vector is raised; 0 is never */
     uint8_t timer_vector;
-    uint8_t cr8;              /* held for the guest; without an APIC it holds nothing back */
-    uint64_t cr2, dr[4], dr6; /* while another vCPU runs */
-    struct vcpu_msrs msrs;    /* likewise */
-    struct xstate *xstate;    /* likewise; XCR0 always */
+    uint8_t cr8;             /* held for the guest; without an APIC it holds nothing back */
+    uint64_t dr[4], tsc_aux; /* while another vCPU runs */
+    struct xstate *xstate;   /* likewise; XCR0 always */
 };
 
 enum vcpu_mode { VCPU_REAL, VCPU_PROTECTED, VCPU_LONG };
@@ -104,7 +98,8 @@ unsigned vcpu_privilege_level(struct vcpu *vcpu);
 /* Once, before any vCPU: looks at what this processor has. */
 void vcpu_features_read(void);
 
-/* Moves what the hardware leaves to software between the processor and the vCPU. */
+/* Moves what no vendor's hardware switches between the processor and the vCPU; and by virt->load and
+ * virt->save what this one's does not. */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_save(struct vcpu *vcpu);
 

@@ -43,6 +43,11 @@ struct virt {
     struct vcpu *(*vcpu_create)(struct vm *vm, const struct vcpu_start *start);
     void (*vcpu_destroy)(struct vcpu *vcpu);
 
+    /* Moves what VM entries and exits do not switch, beside what vcpu_load and vcpu_save do, between the
+     * processor and a vCPU whose turn begins or ends. NULL: nothing. */
+    void (*load)(struct vcpu *vcpu);
+    void (*save)(struct vcpu *vcpu);
+
     /* Runs the guest, exit after exit through vm_handle_exit, until that says VM_LEAVE. Before each
      * entry the next of vcpu->events is delivered and the timer is set to vcpu_deadline. */
     void (*vcpu_run)(struct vcpu *vcpu);

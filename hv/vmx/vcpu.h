@@ -14,6 +14,9 @@ struct vmx_vcpu {
     uint32_t entry_error;
     uint32_t primary_controls, entry_controls; /* what those fields hold */
     uint16_t vpid;
+    struct vmx_unswitched {
+        uint64_t cr2, dr6, star, lstar, cstar, fmask, kernel_gs_base;
+    } unswitched; /* while another vCPU runs */
     void *vmcs;
 };
 
@@ -43,6 +46,11 @@ void vmx_vmcs_set_up(struct vmx_vcpu *vcpu, const struct vcpu_start *start, uint
 
 /* vmx.c: drops what the processor has cached of the guest's own page tables (29.4.3.3). */
 void vmx_forget_translations(const struct vmx_vcpu *vcpu);
+
+/* switch.c: the table's load and save, and what they load first. */
+void vmx_load(struct vcpu *vcpu);
+void vmx_save(struct vcpu *vcpu);
+void vmx_unswitched_set_up(struct vmx_vcpu *vcpu);
 
 /* state.c: the table's get and set. */
 uint64_t vmx_get(struct vcpu *vcpu, enum vcpu_register which);

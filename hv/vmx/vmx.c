@@ -76,6 +76,7 @@ static struct vcpu *vcpu_create(struct vm *vm, const struct vcpu_start *start) {
         pages_free(vcpu, 1);
         return 0;
     }
+    vmx_unswitched_set_up(vcpu);
     take_vpid(vcpu);
     clear(vcpu); /* 25.11.3: a region's launch state is undefined until VMCLEAR */
     make_current(vcpu);
@@ -182,6 +183,8 @@ const struct virt vmx = {
     .map_record = map_record,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
+    .load = vmx_load,
+    .save = vmx_save,
     .vcpu_run = vcpu_run,
     .vcpu_wait = vcpu_wait,
     .get = vmx_get,

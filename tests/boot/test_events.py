@@ -5,12 +5,10 @@ These guests print a line for each thing that they check, and report whether all
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
-from harness.machine import Machine
 from harness.pytest_plugin import BootMachine
 from tests.boot.guest_images import module
 from tests.boot.where import (
@@ -19,18 +17,13 @@ from tests.boot.where import (
     BOCHS_VMX,
     EVERYWHERE,
     QEMU_SVM,
-    WRONG,
     Where,
+    failed_checks,
     on,
+    wrong,
 )
 
 GUESTS = ("virtualization",)
-
-
-def failed_checks(machine: Machine, guest: str) -> set[str]:
-    """What ``guest`` says on its console that failed (hv/guests/checks.h)."""
-    console = (machine.directory / "console.log").read_text(encoding="utf-8", errors="replace")
-    return set(re.findall(rf"^{guest}\| FAILED (.*?)\r?$", console, re.MULTILINE))
 
 
 # One guest a boot: Bochs 2.7 does not unblock NMIs when it enters a guest that has none blocked,
@@ -44,7 +37,7 @@ def test_events_arrive_where_a_processor_delivers_them(
 ) -> None:
     machine = boot_machine(modules=[guest], requires=GUESTS, engine=where.engine, cpu=where.cpu)
     machine.expect_record("vm-stop", guest=guest)
-    assert failed_checks(machine, guest) == set(WRONG.get((where, guest), ()))
+    assert failed_checks(machine, guest) == wrong(where, guest)
     (report,) = (record for record in machine.records if record.kind == "report")
     assert int(report["value"], 16) >= least_checks
 

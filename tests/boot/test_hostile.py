@@ -151,7 +151,7 @@ ACTS: dict[str, list[Act]] = {
 }
 
 
-# What an engine's own mistakes keep from being tried on it (harness/deviations.toml has the sentences).
+# What an engine's own mistakes keep from being tried on it.
 LEFT_OUT = {
     BOCHS_SVM: {("hostile-protected", "v")},
     QEMU_SVM: {

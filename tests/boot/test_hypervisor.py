@@ -1,4 +1,4 @@
-"""What the hypervisor does on a machine with VT-x, as its console and records show it."""
+"""What the hypervisor does, as its console and records show it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from harness.engines.base import EndKind
 from harness.image import symbols
 from harness.pytest_plugin import BootMachine, RunScenario
 from harness.verdict import RunEnded, Verdict
+from tests.boot.where import BOCHS_SVM, QEMU_SVM, Where, on
 
 VMX = ("vmx", "ept")
 
@@ -154,9 +155,52 @@ def test_runs_are_tick_identical(boot_machine: BootMachine) -> None:
     assert b"hello| Hello" in consoles[0]
 
 
+@pytest.mark.parametrize(
+    ("mistake", "check"),
+    [
+        ("bad-controls", "the VMRUN intercept bit is clear"),
+        ("bad-guest", "DR7[63:32] are not zero"),
+    ],
+)
+@on(BOCHS_SVM, QEMU_SVM)
+def test_a_failed_vmrun_names_the_check_that_the_processor_keeps_to_itself(
+    boot_machine: BootMachine, mistake: str, check: str, where: Where
+) -> None:
+    machine = boot_machine(
+        modules=["hello"],
+        command_line=f"debug={mistake}",
+        requires=("svm", "npt"),
+        engine=where.engine,
+        cpu=where.cpu,
+    )
+    crash = machine.expect_record("crash", guest="hello", exit_reason=0xFFFF_FFFF)
+    assert crash["reason"] == f"VM-entry failure: VMEXIT_INVALID, {check}"
+    stop = machine.expect_record("vm-stop", guest="hello", reason="crash")
+    assert stop["exits"] == {"entry-failed": 1}
+    assert machine.expect_record("done")["status"] == "guest-crashed"
+
+
 def test_an_ept_misconfiguration_is_reported_with_the_entry(boot_machine: BootMachine) -> None:
     machine = boot_machine(modules=["hello"], command_line="debug=bad-ept", requires=VMX)
     crash = machine.expect_record("crash", guest="hello", reason="Nested paging misconfiguration")
     assert crash["ept"]["misconfigured"] == "writable but not readable"
     assert int(crash["ept"]["entries"][-1], 16) & 7 == 6  # writable and executable, not readable
+    assert machine.expect_record("done")["status"] == "guest-crashed"
+
+
+@on(BOCHS_SVM, QEMU_SVM)
+def test_a_reserved_bit_in_an_npt_entry_is_reported_with_the_entry(
+    boot_machine: BootMachine, where: Where
+) -> None:
+    machine = boot_machine(
+        modules=["hello"],
+        command_line="debug=bad-ept",
+        requires=("svm", "npt"),
+        engine=where.engine,
+        cpu=where.cpu,
+    )
+    reason = "Nested paging misconfiguration"
+    crash = machine.expect_record("crash", guest="hello", reason=reason)
+    assert crash["npt"]["misconfigured"] == "bit 7 is reserved in the top table"
+    assert int(crash["npt"]["entries"][-1], 16) & 0x81 == 0x81  # present, and that bit
     assert machine.expect_record("done")["status"] == "guest-crashed"
