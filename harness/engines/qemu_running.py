@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import supervise
 from harness.engines import qemu_snapshot
 from harness.engines.base import CpuState, End, EndKind, Unsupported
 from harness.engines.qemu_words import errors, parse_activity, parse_registers
@@ -16,6 +16,7 @@ from harness.engines.transport import Transport
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 ANSWER_WITHIN = 10.0  # seconds for any QMP command
+_FIRST_WORDS_WITHIN = 5.0  # seconds from a reset until a kernel says something; a silent one waits so long
 _LAST_MOMENT = 0.5  # seconds from the end of QMP to that of QEMU
 _SAVED = "memory.bin"  # in QEMU's working directory
 
@@ -44,6 +45,7 @@ class QemuRunning:
         self._killed = False
         self._old_events = 0  # so many are of the time before the last reset,
         self._old_faults = 0  # and so many triple faults in QEMU's log
+        self._resets_itself = False  # the firmware will, on its way up from our reset
 
     def wakeups(self) -> tuple[int, ...]:
         """QMP's news, and the transport's."""
@@ -172,21 +174,27 @@ class QemuRunning:
     def resume(self) -> None:
         """Let every CPU run on."""
         self.qmp("cont")
+        if self._resets_itself:
+            self._resets_itself = False
+            self._await_first_words()
+            self._begin_anew()
 
     def reset(self) -> None:
         """Reset, from any state that is not QEMU's own end; see `Running.reset`."""
         self.pause()
         # The -action that makes a guest's reset visible must stand aside for ours.
         self.qmp("set-action", {"reboot": "reset"})
-        try:
-            seen = len(self.events)
-            self.qmp("system_reset")
-            self._event("RESET", {}, seen)
-            if self._firmware == "seabios":
-                self._await_own_resets(seen)
-        finally:
-            self.qmp("set-action", {"reboot": "shutdown"})
+        seen = len(self.events)
+        self.qmp("system_reset")
+        self._event("RESET", {}, seen)
         self.idle()
+        self._resets_itself = self._firmware == "seabios"
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Forget how the machine ended; a reset is an end again, unless more of them must come."""
+        if not self._resets_itself:
+            self.qmp("set-action", {"reboot": "shutdown"})
         self._old_events = len(self.events)
         self._old_faults = self._faults()
         self._channel.status = None
@@ -210,21 +218,14 @@ class QemuRunning:
             raise Unsupported("there are no snapshots of a QEMU that runs elsewhere")
         return file
 
-    def _await_own_resets(self, seen: int) -> None:
-        """Let SeaBIOS put itself back as it was in the ROM, then pause the machine again.
+    def _await_first_words(self) -> None:
+        """Wait until the kernel says something after a reset; what it says stays to be read.
 
-        It resets again for that: once where KVM runs it, twice under TCG, long before it starts
-        the kernel. ``seen``: so many events are of the time before the reset.
+        SeaBIOS puts itself back as it was in the ROM, and resets again for that, twice or more
+        under TCG: only the kernel's words tell that there will not be another.
         """
-        wanted = 2 if self._accelerator == "kvm" else 3
-        deadline = time.monotonic() + ANSWER_WITHIN * self._patience
-        self.qmp("cont")
-        while sum(event["event"] == "RESET" for event in self.events[seen:]) < wanted:
-            if time.monotonic() > deadline:
-                raise RunEnded(Verdict.ENGINE_DIED, "SeaBIOS did not start again after a reset.")
-            self.idle()
-            self.qmp("query-status")  # a round trip: events come before its answer
-        self.pause()
+        lines = (self.console.fileno(), self.records.fileno())
+        supervise.readable(lines, _FIRST_WORDS_WITHIN * self._patience)
 
     def nmi(self) -> None:
         """Send an NMI."""

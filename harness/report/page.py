@@ -99,7 +99,8 @@ def _matrix(session: Session) -> Iterator[str]:
             verdict, status = run.word("verdict"), run.status
             text = status if verdict == status else f"{status}: {verdict}"
             time = f'<span class="time">{run.seconds:.2f} s</span>'
-            cells.append(f'<td class="{status}">{escaped(text)}{time}</td>')
+            inner = f'<div class="cell"><span>{escaped(text)}</span> {time}</div>'
+            cells.append(f'<td class="{status}">{inner}</td>')
         yield f"<tr>{''.join(cells)}</tr>"
     yield "</tbody></table></div>"
 

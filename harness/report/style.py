@@ -30,7 +30,7 @@ tbody th { font-weight: 600; }
 .skipped { color: var(--quiet); } .known { color: var(--odd); background: var(--odd-wash); }
 .known a, .skipped a { color: inherit; }
 .cell { display: flex; justify-content: space-between; gap: .8rem; }
-.time { float: right; padding-left: .8rem; opacity: .75; font-weight: normal; }
+.time { opacity: .75; font-weight: normal; }
 code, pre { font: .86em/1.4 ui-monospace, monospace; } code { overflow-wrap: anywhere; }
 pre { background: var(--head); border: 1px solid var(--line); border-radius: 4px; margin: .4rem 0;
   max-height: 34rem; overflow: auto; padding: .6rem .8rem; }

@@ -64,8 +64,9 @@ def test_matrix_durations_timeline_exits_and_both_serial_streams_are_there(tmp_p
     leave(tmp_path / "runs", "hello")
     failing(tmp_path / "runs")
     text = written(tmp_path / "runs")
-    assert '<td class="passed">passed<span class="time">0.50 s</span></td>' in text
-    assert '<td class="failed">failed: panic' in text
+    cell = '<div class="cell"><span>passed</span> <span class="time">0.50 s</span></div>'
+    assert f'<td class="passed">{cell}</td>' in text
+    assert '<td class="failed"><div class="cell"><span>failed: panic' in text
     assert "hello on bochs, 0.50 s" in text  # in the timeline
     assert "exits of hello (100)" in text
     assert "hello: 0.100 to 0.300 s" in text
