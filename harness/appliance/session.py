@@ -7,6 +7,7 @@ that connects makes it start the server (`harness.appliance.serve`), which dies 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from harness import project, supervise
@@ -21,18 +23,34 @@ from harness import project, supervise
 VARIABLE = "VANDERPOOL_APPLIANCE"
 """Names the directory of the session that child processes are to use."""
 
+PREFIX = "vanderpool-appliance-"
 SOCKET = "socket"
+LOCK = "lock"
 LOG = "server.log"
 _BACKLOG = 64  # clients that wait for their turn
 _EVER = 1e6  # seconds; a session has no time limit of its own
+_SETTLED = 60.0  # seconds; more than it takes to lock a new directory
 _GRACE = 5.0  # seconds for the server to end its Bochs
+
+
+def remove_abandoned() -> None:
+    """Remove what sessions left that were killed: directories of ours that nobody holds locked."""
+    settled = time.time() - _SETTLED
+    for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), (place / LOCK).open("rb") as lock:
+            if os.fstat(lock.fileno()).st_uid == os.getuid() and place.stat().st_mtime < settled:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(place, ignore_errors=True)
 
 
 class Session:
     """A directory that only we may enter, and the listening socket in it. A context."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="vanderpool-appliance-"))  # mode 0700
+        remove_abandoned()
+        self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))  # mode 0700
+        self._lock = (self.directory / LOCK).open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         try:
@@ -88,6 +106,7 @@ class Session:
 
     def _release(self) -> None:
         self._listener.close()
+        self._lock.close()
         os.close(self._stop)
         self._stop = -1
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,3 +179,17 @@ def test_a_server_that_dies_is_said_with_its_last_words(monkeypatch: pytest.Monk
             take()
     assert caught.value.verdict is Verdict.ENGINE_DIED
     assert any("PYTHONHOME" in line or "encodings" in line for line in caught.value.evidence)
+
+
+def test_what_a_killed_session_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(session, "_SETTLED", -1.0)
+    abandoned = tmp_path / f"{session.PREFIX}abandoned"
+    abandoned.mkdir()
+    (abandoned / session.LOCK).touch()
+    with session.Session() as living:
+        assert not abandoned.exists()
+        session.remove_abandoned()
+        assert living.directory.exists()
