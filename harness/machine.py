@@ -36,7 +36,7 @@ FORBIDDEN: Mapping[str, tuple[str, Verdict]] = {
     "trap": (r"(?<=\n)\[ *\d+\.\d{6}\] trap: ", Verdict.PANIC),
 }
 MOST_HITS = 100  # forbidden lines kept; the first one decides anyway
-_LAST_WORDS = 1.0  # seconds in which the rest of a panic may still come
+_LAST_WORDS = 5.0  # seconds in which, at most, the rest of a panic may still come
 
 
 class Machine:

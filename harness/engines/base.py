@@ -50,6 +50,7 @@ class Boot:
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
     firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
+    freezes: bool = True  # after a bad end it is kept for a look, where the engine can do that
     until_tick: int | None = (
         None  # stop there, in emulated instructions; deterministic engines only
     )

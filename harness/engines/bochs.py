@@ -84,7 +84,7 @@ class Bochs:
             base=base,
             ports=2,
             until_tick=boot.until_tick,
-            freezes=True,
+            freezes=boot.freezes,
         )
         started = bochs_process.start(binary, directory, hardware)
         console, records = started.ports

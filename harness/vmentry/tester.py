@@ -92,7 +92,7 @@ class Tester:
         self._log_offset = 0
         self._machine = Machine.start(
             self._engine,
-            Boot(image(), memory_mib=MEMORY_MIB, cpu_model=self._cpu),
+            Boot(image(), memory_mib=MEMORY_MIB, cpu_model=self._cpu, freezes=False),
             self._directory / f"machine-{self._starts}",
             expect_build=self._expect_build,
         )
