@@ -23,7 +23,7 @@ ROM_IMAGE = "rom.img"
 _LARGEST_LOG = 1 << 30  # bytes; bounds a log that a guest floods
 _VGABIOS = Path("/usr/share/vgabios/vgabios.bin")
 
-# Bochs's handler of SIGINT logs that it came, and hangs for good if it came while Bochs was logging:
+# Bochs's handler of SIGINT logs that it came, and hangs for good if that was while Bochs logged:
 # so the log has what `bochs_words` looks for, and is silent otherwise.
 _BOCHSRC = """\
 cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=1
