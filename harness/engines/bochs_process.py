@@ -24,6 +24,8 @@ ROM_IMAGE = "rom.img"
 _LARGEST_LOG = 1 << 30  # bytes; bounds a log that a guest floods
 _VGABIOS = Path("/usr/share/vgabios/vgabios.bin")
 
+# Bochs's handler of SIGINT logs that it came, and hangs for good if that was while Bochs logged:
+# so the log has what `bochs_words` looks for, and is silent otherwise.
 _BOCHSRC = """\
 cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=1
 memory: guest={memory}, host={memory}
@@ -35,7 +37,7 @@ display_library: term
 log: {log}
 panic: action=fatal{report}
 error: action=report
-info: action=report
+info: action=ignore{cpus_report}
 debug: action=ignore
 """
 
@@ -95,6 +97,7 @@ def start(binary: Path, directory: Path, hardware: Hardware) -> Started:
             _BOCHSRC.format(
                 plugins="" if hardware.freezes else "iodebug=0, ",
                 report=report if hardware.freezes else "",
+                cpus_report=report,
                 model=hardware.model, cpus=hardware.cpus, ips=hardware.ips,
                 memory=hardware.memory_mib, base=hardware.base, ports=ports, disk=disk, log=LOG,
                 rom=ROM_IMAGE, ram=RAM_IMAGE,

@@ -31,6 +31,7 @@ from harness.verdict import RunEnded, Verdict, bad_usage
 LOG = "engine.log"
 ANSWER_WITHIN = 20.0  # seconds for any command
 _LOG_LOOKED_AT = 1 << 14  # bytes, at each stop
+_AGAIN = 1.0  # seconds; an interrupt more than it needs may make Bochs lose its next command
 _TICK = re.compile(r"^Next at t=(\d+)", re.MULTILINE)
 
 
@@ -201,7 +202,7 @@ class BochsRunning:
         self._await_run()
         self.process.send_signal(signal.SIGINT)
         # It forgets an interrupt that comes just before it starts to run: ask again.
-        text = self._await_prompt(again=0.1)
+        text = self._await_prompt(again=_AGAIN)
         self._paused = True
         self._note(text)
 

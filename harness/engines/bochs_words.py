@@ -14,7 +14,7 @@ from harness.verdict import RunEnded, Verdict
 _PANIC = re.compile(r"^\d+p\[[^\]]*\] >>PANIC<< (.*)$", re.MULTILINE)
 _NOTABLE = re.compile(r"^\d+[pe]\[([^\]]*)\] (.*)$", re.MULTILINE)
 _TRIPLE_FAULT = re.compile(r"exception\(\): 3rd \(\d+\) exception with no resolution")
-_RESET = re.compile(r"^\d+i\[SYS   \] bx_pc_system_c::Reset\(", re.MULTILINE)
+_RESET = re.compile(r"^\d+i\[CPU0  \] cpu hardware reset", re.MULTILINE)
 
 # What the debugger prints for creg and sreg.
 _CONTROL_REGISTER = re.compile(

@@ -181,8 +181,8 @@ def test_on_a_terminal_bochs_own_debugger_opens_with_symbols(hv: Hv) -> None:
 
 @pytest.mark.usefixtures("bochs_here", "qemu_here")
 def test_several_runs_show_a_line_each_while_they_run_and_then_their_verdicts(hv: Hv) -> None:
-    child = on_terminal(hv, "run", "hello", "no-vmx")
-    child.expect_exact("hello                    bochs")
+    child = on_terminal(hv, "run", "fairness", "no-vmx")
+    child.expect_exact("fairness                 bochs")
     child.expect(rb"\d\.\d s .*\[ +\d\.\d+\]")  # the time, and the console's newest line
     child.expect_exact("passed")
     child.expect_exact("no-vmx")

@@ -12,7 +12,7 @@ from harness.engines import bochs_words, kvm, qemu, qemu_words
 from harness.engines.base import EndKind
 from harness.verdict import RunEnded
 
-RESET = "00000000000i[SYS   ] bx_pc_system_c::Reset(HARDWARE) called\n"
+RESET = "00000000000i[CPU0  ] cpu hardware reset\n"
 
 
 @pytest.mark.parametrize(
