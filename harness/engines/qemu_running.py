@@ -16,7 +16,7 @@ from harness.engines.transport import Transport
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 ANSWER_WITHIN = 10.0  # seconds for any QMP command
-_FIRST_WORDS_WITHIN = 5.0  # seconds from a reset until a kernel says something; a silent one waits so long
+_FIRST_WORDS_WITHIN = 5.0  # seconds from a reset; a kernel that says nothing costs them all
 _LAST_MOMENT = 0.5  # seconds from the end of QMP to that of QEMU
 _SAVED = "memory.bin"  # in QEMU's working directory
 
