@@ -29,6 +29,7 @@ class Progress(Silent):
         self._engine = ""
         self._cleaner = Cleaner()
         self._text = ""
+        self._partial = ""
         self._began = time.monotonic()
         self._drawn = 0.0
         self._live: Live | None = None
@@ -49,10 +50,10 @@ class Progress(Silent):
         self._draw(anew=True)
 
     def console(self, data: bytes) -> None:
-        """Keep the newest line that has something on it."""
-        text = self._text + self._cleaner.feed(data)
-        lines = [line for line in text.split("\n") if line.strip()]
-        self._text = (lines[-1] if lines else "")[-400:] + ("\n" if text.endswith("\n") else "")
+        """Keep the newest line that is whole and has something on it."""
+        *lines, self._partial = (self._partial + self._cleaner.feed(data)).split("\n")
+        self._partial = self._partial[-400:]
+        self._text = next((line for line in reversed(lines) if line.strip()), self._text)[:400]
         self._draw()
 
     def ended(self, outcome: Outcome) -> None:
