@@ -71,7 +71,8 @@ def take(say: Say) -> Lease:
     """
     server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        server.connect(str(session.directory() / session.SOCKET))
+        with session.socket_of(session.directory()) as address:
+            server.connect(address)
         if not supervise.readable((server.fileno(),), _SOON):
             say("waiting for the appliance, in which another machine runs")
         while True:

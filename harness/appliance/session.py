@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness import project, supervise
@@ -43,6 +44,19 @@ def remove_abandoned() -> None:
                 shutil.rmtree(place, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def socket_of(directory: Path) -> Iterator[str]:
+    """The address of the socket in a session's ``directory``, however long that one's path is.
+
+    A socket's own path has 107 bytes at most (unix(7)), so it goes by a descriptor.
+    """
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+    finally:
+        os.close(descriptor)
+
+
 class Session:
     """A directory that only we may enter, and the listening socket in it. A context."""
 
@@ -54,7 +68,8 @@ class Session:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         try:
-            self._listener.bind(str(self.directory / SOCKET))
+            with socket_of(self.directory) as address:
+                self._listener.bind(address)
             self._listener.listen(_BACKLOG)
         except OSError:
             self._release()

@@ -181,6 +181,21 @@ def test_a_server_that_dies_is_said_with_its_last_words(monkeypatch: pytest.Monk
     assert any("PYTHONHOME" in line or "encodings" in line for line in caught.value.evidence)
 
 
+def test_a_sessions_directory_may_have_a_long_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ("long" * 30)
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    with session.Session() as living:
+        assert (living.directory / session.SOCKET).is_socket()
+        with (
+            session.socket_of(living.directory) as address,
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client,
+        ):
+            client.connect(address)
+
+
 def test_what_a_killed_session_left_is_removed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
