@@ -35,7 +35,6 @@ class Deviation:
     checks: tuple[str, ...] = ()  # of those guests, by their sentences: these alone fail
     scenarios: tuple[str, ...] = ()
     worked_around: tuple[str, ...] = ()  # source files of the hypervisor
-    hangs: bool = False  # what shows it would not end there, and take the engine with it
 
     def concerns(self, engine: str, cpu: str | None) -> bool:
         """Does ``engine`` with that CPU model (None: its default) do so?"""
@@ -103,10 +102,6 @@ class Table:
         found = (one for one in self.deviations if name in one.selftests)
         return next((one for one in found if one.concerns(engine, cpu)), None)
 
-    def hanging(self, engine: str, cpu: str | None) -> tuple[Deviation, ...]:
-        """The rows whose self-tests, guests and scenarios must not be run there."""
-        return tuple(one for one in self.deviations if one.hangs and one.concerns(engine, cpu))
-
 
 @lru_cache(maxsize=1)
 def table() -> Table:
@@ -132,7 +127,7 @@ _SHOWN_BY = ("selftests", "guests", "scenarios", "worked_around")
 
 def _deviation(row: dict[str, Any], number: int) -> Deviation:
     where = f"deviation {number}"
-    _only(row, where, ("engines", "cpus", "hangs", "checks", *_WORDS, *_SHOWN_BY))
+    _only(row, where, ("engines", "cpus", "checks", *_WORDS, *_SHOWN_BY))
     found = Deviation(
         engines=_names(row, where, "engines"),
         whose=_text(row, where, "whose"),
@@ -145,10 +140,7 @@ def _deviation(row: dict[str, Any], number: int) -> Deviation:
         checks=_names(row, where, "checks"),
         scenarios=_names(row, where, "scenarios"),
         worked_around=_names(row, where, "worked_around"),
-        hangs=row.get("hangs", False),
     )
-    if not isinstance(found.hangs, bool):
-        raise ValueError(f"{where}: `hangs` must be true or false")
     if not found.engines:
         raise ValueError(f"{where} names no engine")
     if not any(getattr(found, key) for key in _SHOWN_BY):
@@ -264,7 +256,7 @@ def _shown_by(row: Deviation) -> str:
     parts += [f"guest `{name}`{checks}" for name in row.guests]
     parts += [f"scenario `{name}`" for name in row.scenarios]
     parts += [f"worked around in `{name}`" for name in row.worked_around]
-    return ", ".join(parts) + (": left out, since it would hang" if row.hangs else "")
+    return ", ".join(parts)
 
 
 def source_path() -> Path:

@@ -81,21 +81,12 @@ def test_a_row_counts_on_its_engine_and_its_cpus_alone() -> None:
         ('rule = "This must not be."', 'rule = " "', "deviation 1 lacks `rule`"),
         ('selftests = ["some_test"]', "", "names nothing that shows it"),
         ("cpus", "cpu", "unknown key 'cpu'"),
-        ("cpus", "hangs = 1\ncpus", "`hangs` must be true or false"),
         ("[[deviation]]", "[[deviations]]", "unknown tables: deviations"),
     ],
 )
 def test_a_malformed_row_is_named(old: str, new: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         deviations.parse(ROW.replace(old, new))
-
-
-def test_what_would_hang_is_named_so_that_it_can_be_left_out() -> None:
-    known = deviations.parse(ROW + "hangs = true\n")
-    assert [row.selftests for row in known.hanging("bochs", "tigerlake")] == [("some_test",)]
-    assert not known.hanging("bochs", None)
-    assert not deviations.parse(ROW).hanging("bochs", "tigerlake")
-    assert "left out" in deviations.updated(DOCUMENT, known)
 
 
 def test_a_cell_can_not_break_the_table() -> None:
