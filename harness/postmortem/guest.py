@@ -104,23 +104,37 @@ def _guest_code(body: Body, guest: str, code: bytes, rip: int, bits: int) -> lis
 
 def _translation(guest: str, record: Mapping[str, Any]) -> Iterator[Section]:
     """The nested page walk of the address that could not be reached, as the hypervisor saw it."""
-    ept, address = record.get("ept"), record.get("address")
-    if not isinstance(ept, Mapping) or number(address) is None:
-        return
-    levels = ("PML4E", "PDPTE", "PDE", "PTE")
-    entries = numbers(ept.get("entries"), len(levels))
-    lines = [
-        f"{level:<6} {entry:016x}  {_rights(entry)}"
-        for level, entry in zip(levels, entries, strict=False)
-    ]
-    why = ept.get("misconfigured")
-    end = f"misconfigured: {why}" if why else "mapped" if ept.get("mapped") else "not mapped"
-    yield Section(f"EPT walk of {address}, guest {guest}", [*lines, end])
+    for kind, rights in (("ept", _ept_rights), ("npt", _npt_rights)):
+        walk, address = record.get(kind), record.get("address")
+        if not isinstance(walk, Mapping) or number(address) is None:
+            continue
+        levels = ("PML4E", "PDPTE", "PDE", "PTE")
+        entries = numbers(walk.get("entries"), len(levels))
+        lines = [
+            f"{level:<6} {entry:016x}  {rights(entry)}"
+            for level, entry in zip(levels, entries, strict=False)
+        ]
+        why = walk.get("misconfigured")
+        end = f"misconfigured: {why}" if why else "mapped" if walk.get("mapped") else "not mapped"
+        yield Section(f"{kind.upper()} walk of {address}, guest {guest}", [*lines, end])
 
 
-def _rights(entry: int) -> str:
+def _ept_rights(entry: int) -> str:
     """The permissions of an EPT entry (SDM 3C 29.3.2)."""
     if not entry & 7:
         return "not present"
-    kind = ", maps a page" if entry & 1 << 7 else ""
-    return "".join(c if entry >> bit & 1 else "-" for bit, c in enumerate("rwx")) + kind
+    return "".join(c if entry >> bit & 1 else "-" for bit, c in enumerate("rwx")) + _page(entry)
+
+
+def _npt_rights(entry: int) -> str:
+    """The permissions of an NPT entry: those of a user, all that guests are (APM 2 15.25.5)."""
+    present, writable, user, no_execute = (entry >> bit & 1 for bit in (0, 1, 2, 63))
+    if not present:
+        return "not present"
+    if not user:
+        return "---" + _page(entry)
+    return f"r{'w' if writable else '-'}{'-' if no_execute else 'x'}" + _page(entry)
+
+
+def _page(entry: int) -> str:
+    return ", maps a page" if entry & 1 << 7 else ""

@@ -46,7 +46,9 @@ def _contents(file: Path | None) -> bytes:
             raise bad_usage("name a file, or give one on standard input")
         return _read(sys.stdin.buffer)
     if file.is_dir():
-        file /= "records.jsonl"  # a run directory
+        directory, file = file, file / "records.jsonl"
+        if not file.exists():
+            raise bad_usage(f"{directory} is no run directory: there is no {file.name} in it")
     with file.open("rb") as stream:
         return _read(stream)
 

@@ -51,8 +51,8 @@ def run(request: Request) -> int:
                     address=request.dask or None, progress=progress,
                 )  # fmt: skip
         except BaseException as error:
-            if not (isinstance(error, RunEnded) and error.verdict is Verdict.BAD_USAGE):
-                done, chunks = len(total.results), len(total.plan.chunks())
+            done, chunks = len(total.results), len(total.plan.chunks())
+            if done or not isinstance(error, RunEnded):  # else nothing is lost, or nothing can run
                 words = f"hv: stopped after {done} of {chunks} chunks"
                 print(f"{words}; `hv fuzz vmentry --resume {directory}` goes on", file=sys.stderr)
             raise

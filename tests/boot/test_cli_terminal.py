@@ -160,6 +160,40 @@ def test_on_a_terminal_gdb_opens_with_symbols_and_commands(hv: Hv) -> None:
     child.close()
 
 
+@pytest.mark.usefixtures("qemu_here")
+def test_gdb_shows_a_guest_that_runs_its_vmcb_and_its_nested_page_tables(hv: Hv) -> None:
+    if shutil.which("gdb") is None:
+        pytest.skip("gdb is not installed")
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    child = on_terminal(hv, "run", "hello", "--engine", "qemu-tcg", "--gdb", str(port))
+    child.expect_exact("(gdb) ")
+    for typed, answer in (
+        ("set style enabled off", "(gdb) "),
+        ("set pagination off", "(gdb) "),
+        ("hbreak handle_cpuid", "Hardware assisted breakpoint 1"),
+        ("continue", "handle_cpuid (vcpu="),
+        ("hv-guests", "vms[0] hello: VM_RUNNING"),
+        ("set $vmcb = ((struct svm_vcpu *)vcpu)->vmcb", "(gdb) "),
+        ("hv-vmcb $vmcb", "exitcode = 114"),  # CPUID, APM 2 appendix C
+        ("hv-walk-npt vms[0].map->nested.root 0x100000", "page of 0x200000"),
+        ("hv-walk-npt vms[0].map->nested.root 0x400000", "not mapped"),
+        ("hv-guest nobody", "no guest is called 'nobody'; there is: hello"),
+        ("delete 1", "(gdb) "),
+        ("hv-guest hello", "(gdb) "),
+        ("info line guest_main", "hello.c"),
+        ("hv-kernel", "(gdb) "),
+    ):
+        child.sendline(typed)
+        child.expect_exact(answer)
+    child.sendline("set confirm off")
+    child.sendline("kill")
+    child.sendline("quit")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
 @pytest.mark.usefixtures("bochs_here")
 def test_on_a_terminal_bochs_own_debugger_opens_with_symbols(hv: Hv) -> None:
     child = on_terminal(hv, "run", "hello", "--engine", "bochs", "--gdb")

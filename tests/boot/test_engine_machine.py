@@ -85,6 +85,9 @@ def test_a_triple_fault_is_never_a_clean_end(any_engine: Engine, start_machine: 
     with pytest.raises(RunEnded) as caught:
         machine.wait()
     assert caught.value.verdict is Verdict.TRIPLE_FAULT
+    assert caught.value.sentence == (
+        "the processor triple-faulted: it met an exception that no handler could take."
+    )
     assert machine.wait(allow=[EndKind.TRIPLE_FAULT]).kind is EndKind.TRIPLE_FAULT
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from harness import project
 from harness.engines.base import Engine, Module
+from harness.hosttime import HostTime
 from harness.machine import Machine
 from harness.pytest_plugin import BootMachine, RunScenario
 from harness.verdict import RunEnded, Verdict
@@ -66,9 +67,12 @@ def test_a_machine_that_halts_with_interrupts_off_is_halted_for_good(
 def test_a_machine_that_gets_on_with_something_has_only_run_out_of_time(
     any_engine: Engine, start_machine: Start
 ) -> None:
-    machine = start_machine(any_engine, "echo", limit=0.7)
-    machine.expect("ready")
-    assert ended(machine).verdict in (Verdict.TIMEOUT, Verdict.SPINNING)  # it polls its UART
+    machine = start_machine(any_engine, "wander", limit=0.7)
+    machine.expect("wandering")
+    end = ended(machine)
+    assert end.verdict is Verdict.TIMEOUT
+    assert end.sentence == "the time limit of 0.7 s passed before the machine powered off."
+    assert len(end.facts["samples"]) == 20
 
 
 def test_a_guest_that_spins_is_named_with_its_line(boot_machine: BootMachine) -> None:
@@ -115,6 +119,17 @@ def test_a_stopped_emulator_is_the_hosts_fault(any_engine: Engine, start_machine
     assert end.verdict is Verdict.STARVED_HOST
     assert "the host starved the emulator: for " in end.sentence
     assert "it was stopped by a signal; that the time limit of 0.7 s passed before" in end.sentence
+
+
+def test_an_emulator_that_gets_no_processor_is_the_hosts_fault(
+    any_engine: Engine, start_machine: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Linux counts is made up here; test_hosttime.py is about how it is read."""
+    monkeypatch.setattr(HostTime, "waited", 50.0)
+    end = ended(start_machine(any_engine, "spin", limit=0.1))
+    assert end.verdict is Verdict.STARVED_HOST
+    assert end.sentence.startswith("the host starved the emulator: for 50.0 of ")
+    assert "it waited for a processor; that the time limit of 0.1 s passed" in end.sentence
 
 
 def test_a_limit_is_extended_by_what_the_host_did_not_give(

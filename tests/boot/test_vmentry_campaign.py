@@ -295,6 +295,7 @@ def test_a_cpu_that_can_t_run_the_image_is_told(fuzz: Hv) -> None:
     done = fuzz("fuzz", "vmentry", "--count", "1", "--cpu", "core2_penryn_t9600")
     assert done.returncode != 0
     assert "no EPT" in done.stderr
+    assert "--resume" not in done.stderr  # that would end the same way
 
 
 def test_an_image_that_is_not_built_or_not_the_one_of_the_campaign_is_told(

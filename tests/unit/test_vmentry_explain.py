@@ -92,7 +92,7 @@ def test_a_directory_without_a_run_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["explain", str(tmp_path)]) == 2
-    assert "can't be read: No such file" in capsys.readouterr().err
+    assert "is no run directory: there is no records.jsonl in it" in capsys.readouterr().err
 
 
 def test_a_terminal_is_not_waited_for(stdin: Any, capsys: pytest.CaptureFixture[str]) -> None:
