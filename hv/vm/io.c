@@ -1,4 +1,4 @@
-/* Port I/O by guests: one table of what is there. All ports exit (vmx/bitmaps.c). */
+/* Port I/O by guests: one table of what is there. All ports exit (bitmaps.c of each vendor). */
 #include "vm/handlers.h"
 
 /* Devices here have 8-bit registers: a wider access is as many accesses, as on the ISA bus. */

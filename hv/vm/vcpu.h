@@ -11,7 +11,7 @@
 
 struct vm;
 
-/* In the order in which the exit path pushes them, rax first: see vmx/entry.S. */
+/* In the order in which vmx/entry.S pushes them, rax first; svm/entry.S stores them by their offsets. */
 struct guest_registers {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rdx, rcx, rbx, rax;
 };
