@@ -9,7 +9,7 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from harness import project
+from harness import generated, project
 from harness.vmentry.rule import Rule
 from harness.vmentry.rules import RULES
 
@@ -65,14 +65,11 @@ def tables() -> str:
 def updated(document: str) -> str:
     """``document`` with the generated part made anew."""
     before, start, rest = document.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError("the document has no place for the generated tables")
     before = "\n".join(
         f"There are {len(RULES)} rules." if line.startswith("There are ") else line
         for line in before.split("\n")
     )
-    return f"{before}{START}\n\n{tables()}\n\n{END}{after}"
+    return generated.replaced(f"{before}{start}{rest}", START, f"\n{tables()}\n", END)
 
 
 def document_path() -> Path:
@@ -82,13 +79,7 @@ def document_path() -> Path:
 
 def main() -> int:
     """Bring docs/vmentry-rules.md up to date."""
-    document = document_path()
-    old = document.read_text(encoding="utf-8")
-    new = updated(old)
-    if new != old:
-        document.write_text(new, encoding="utf-8")
-    print(f"{document}: {'updated' if new != old else 'was up to date'}")
-    return 0
+    return generated.bring_up_to_date(document_path(), updated)
 
 
 if __name__ == "__main__":
