@@ -18,8 +18,10 @@ from harness.verdict import RunEnded, Verdict, bad_usage
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from harness.job import Job
+    from harness.observer import Observer
+    from harness.outcome import Outcome
     from harness.report.screen import Screen
-    from harness.runner import Job, Observer, Outcome
     from harness.scenario import Scenario
 
 
@@ -206,6 +208,9 @@ def run(
 ) -> int:
     """Run scenarios, by name or by file, and report the verdict of each."""
     from harness import runner, scenario
+    from harness.job import plan
+    from harness.observer import Silent
+    from harness.outcome import Outcome
 
     def wanted() -> list[Scenario]:
         if run_dir is not None and len(names) > 1:
@@ -219,7 +224,7 @@ def run(
         return [scenario.find(name) for name in names]
 
     def planned(chosen: Scenario) -> Job:
-        return runner.plan(
+        return plan(
             chosen,
             engine=engine,
             cpu=cpu,
@@ -230,7 +235,7 @@ def run(
         )
 
     def one(chosen: Scenario) -> Outcome:
-        outcome = runner.Outcome(chosen.name, expected=chosen.verdict)
+        outcome = Outcome(chosen.name, expected=chosen.verdict)
         endless = timeout is None
         if interactive:
             from harness import interactive as keyboard
@@ -250,7 +255,7 @@ def run(
             firmware=firmware,
             until_tick=until_tick,
             directory=run_dir,
-            observer=runner.Silent() if as_json else watching(chosen.name),
+            observer=Silent() if as_json else watching(chosen.name),
         )
 
     def watching(name: str) -> Observer:
@@ -322,6 +327,8 @@ def boot(
     off; or until the time limit (60 s unless given).
     """
     from harness import anykernel, runner
+    from harness.observer import Silent
+    from harness.outcome import Outcome
 
     request = anykernel.Request(
         image=image,
@@ -335,7 +342,7 @@ def boot(
         timeout=timeout,
         expect=tuple(expect),
     )
-    outcome = runner.Outcome(image.stem)
+    outcome = Outcome(image.stem)
     if interactive:
         from harness import interactive as keyboard
 
@@ -348,7 +355,7 @@ def boot(
             lambda: anykernel.plan(request),
             outcome,
             directory=run_dir,
-            observer=runner.Silent() if as_json else _live(),
+            observer=Silent() if as_json else _live(),
         )
     return _as_json([outcome]) if as_json else outcome.exit_code
 
@@ -525,7 +532,7 @@ def _live() -> Observer:
 
 
 def _outcome(name: str, ended: RunEnded) -> Outcome:
-    from harness.runner import Outcome
+    from harness.outcome import Outcome
 
     outcome = Outcome(name)
     outcome.take(ended)
