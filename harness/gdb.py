@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ENGINES = ("qemu-kvm", "qemu-tcg")
 """The engines that have a gdbstub."""
 
+_GOES_ON = "crash=go-on"  # whoever debugs stops the machine himself
+
 _FIRST_TICK = 1  # where Bochs stops for whoever debugs
 
 
@@ -56,7 +58,7 @@ def run(
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
 
     def attached() -> Job:
-        job = _planned(planned, scenario, engine)
+        job = _planned(planned, replace(scenario, append=f"{scenario.append} {_GOES_ON}"), engine)
         if job.choice.engine.name == "bochs":
             if not on_terminal:
                 raise bad_usage("--gdb: Bochs's debugger needs a terminal for input and output")

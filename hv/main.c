@@ -11,6 +11,7 @@
 #include "cpu/identify.h"
 #include "debug.h"
 #include "vm/boot_record.h"
+#include "vm/handlers.h"
 #include "vm/scheduler.h"
 #include "vm/trace.h"
 #include "vm/vm.h"
@@ -19,16 +20,29 @@ static struct vm_options vm_options[MAX_MODULES];
 static struct vm vms[MAX_MODULES];
 static unsigned troubled; /* guests that could not start, or had to be stopped */
 
-/* `trace=on`, or how many of the last exits to keep: `trace=64K`. */
+/* `trace=on`, or how many of the last exits to keep: `trace=64K`; `trace=off` is as without it. */
 static void start_trace(const char *value) {
     uint64_t count = TRACE_DEFAULT;
+    if (text_equal(value, "off")) {
+        return;
+    }
     if (!text_equal(value, "on") && (!word_size(value, &count) || count & (count - 1) ||
                                      count < TRACE_LEAST || count > TRACE_MOST)) {
-        refuse("bad-option", "command line: trace=%s is neither on nor a power of 2 from %d to %d",
-               value, TRACE_LEAST, TRACE_MOST);
+        refuse("bad-option",
+               "command line: trace=%s is neither on, off nor a power of 2 from %d to %d", value,
+               TRACE_LEAST, TRACE_MOST);
     }
     if (!trace_start(count)) {
         refuse("no-memory", "there is not enough free memory for a trace of %lu exits", count);
+    }
+}
+
+/* `crash=freeze`: a guest that is stopped for cause stops the machine, for whoever wants to look. */
+static void set_crash(const char *value) {
+    if (text_equal(value, "freeze")) {
+        crash_freezes();
+    } else if (!text_equal(value, "go-on")) {
+        refuse("bad-option", "command line: crash=%s is neither freeze nor go-on", value);
     }
 }
 
@@ -46,8 +60,10 @@ static void parse_command_line(const char *text) {
             }
         } else if (text_equal(word.key, "trace")) {
             start_trace(word.value);
+        } else if (text_equal(word.key, "crash")) {
+            set_crash(word.value);
         } else {
-            refuse("bad-option", "command line: unknown word %s%s%s (known: debug, trace)",
+            refuse("bad-option", "command line: unknown word %s%s%s (known: crash, debug, trace)",
                    word.key, word.has_value ? "=" : "", word.value);
         }
     }

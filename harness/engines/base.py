@@ -162,6 +162,9 @@ class Running(Protocol):
     def resume(self) -> None:
         """Let every CPU run on. Idempotent."""
 
+    def go_on(self) -> None:
+        """Let a machine run on that has frozen itself: what `end` took for its end was none."""
+
     def reset(self) -> None:
         """Press the reset button. The machine is paused then, before its first instruction, and
         all that it had written before is taken in.

@@ -218,10 +218,15 @@ class BochsRunning:
             self.service()
 
     def resume(self) -> None:
-        """Let the machine run on."""
-        if self._paused:
+        """Let the machine run on; one that has come to its end stays there."""
+        if self._paused and self._end is None:
             self._write("c\n")
             self._paused = False
+
+    def go_on(self) -> None:
+        """Forget that it stopped in its debugger, and leave that."""
+        self._end = None
+        self.resume()
 
     def reset(self) -> None:
         """Not offered: the debugger has no such command."""

@@ -179,6 +179,12 @@ class QemuRunning:
             self._await_first_words()
             self._begin_anew()
 
+    def go_on(self) -> None:
+        """Forget what it told of by its panic device; QEMU lets it run on."""
+        self._old_events = len(self.events)
+        self._end = None
+        self.resume()
+
     def reset(self) -> None:
         """Reset, from any state that is not QEMU's own end; see `Running.reset`."""
         self.pause()
