@@ -51,6 +51,7 @@ class Boot:
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
     firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
     freezes: bool = True  # after a bad end it is kept for a look, where the engine can do that
+    stopped: bool = False  # wait for a debugger at the image's first instruction; Bochs alone
     until_tick: int | None = (
         None  # stop there, in emulated instructions; deterministic engines only
     )
