@@ -59,7 +59,7 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
         format(what, sizeof what, ": %s port 0x%x", exit->io.in ? "INS from" : "OUTS to",
                exit->io.port);
     }
-    guest_console_flush(&vm->console, vm->options.name);
+    guest_console_flush(&vm->console);
     print("vm", "%s stopped: %s%s, rip 0x%lx", vm->options.name, reason, what, rip);
 
     record_begin("crash");

@@ -12,6 +12,7 @@
 static const char *const end_names[] = {[VM_RUNNING] = "running",
                                         [VM_ENDED_EXIT] = "exit",
                                         [VM_ENDED_HALT] = "halt",
+                                        [VM_ENDED_RESET] = "reset",
                                         [VM_ENDED_CRASH] = "crash"};
 
 static void say_start(const struct vm *vm, uint64_t image_bytes) {
@@ -86,11 +87,17 @@ static bool refused(struct vm *vm, const char *reason, const char *message) {
     return false;
 }
 
+static void put_on_console(void *context, uint8_t byte) {
+    guest_console_put(context, byte);
+}
+
 bool vm_create(struct vm *vm, const struct vm_options *options, const struct boot_module *module) {
     uint64_t image_bytes = module->end - module->start;
     struct vcpu_start start;
     *vm = (struct vm){.options = *options};
     vm->devices[0] = scratch_device(&vm->scratch);
+    vm->console.name = vm->options.name;
+    platform_start(&vm->platform, time_tsc_hz(), 0, put_on_console, &vm->console);
     if (!virt->can_start_in(options->mode)) {
         return refused(vm, "no-unrestricted-guest",
                        "this CPU has no unrestricted guest, which guests that start in real or "
@@ -116,7 +123,7 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct boo
 }
 
 void vm_end(struct vm *vm) {
-    guest_console_flush(&vm->console, vm->options.name);
+    guest_console_flush(&vm->console);
     say_stop(vm);
     free_processor(vm);
 }

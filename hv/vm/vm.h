@@ -6,6 +6,7 @@
 
 #include "core/boot_info.h"
 #include "dev/guest_console.h"
+#include "dev/platform.h"
 #include "dev/scratch.h"
 #include "vm/exit.h"
 #include "vm/vcpu.h"
@@ -13,7 +14,7 @@
 
 enum { VM_NAME_SIZE = 32, VM_DEVICES = 1 };
 
-enum vm_end { VM_RUNNING, VM_ENDED_EXIT, VM_ENDED_HALT, VM_ENDED_CRASH };
+enum vm_end { VM_RUNNING, VM_ENDED_EXIT, VM_ENDED_HALT, VM_ENDED_RESET, VM_ENDED_CRASH };
 
 struct vm_options {
     char name[VM_NAME_SIZE];
@@ -27,11 +28,13 @@ struct vm {
     struct guest_map *map;
     struct vcpu *vcpu;
     struct guest_console console;
+    struct platform platform;
     struct scratch scratch;
     struct mmio_device devices[VM_DEVICES]; /* by guest-physical address */
     enum vm_end end;
-    uint64_t exit_code; /* what the guest gave with HYPERCALL_EXIT */
-    uint64_t started;   /* TSC */
+    uint64_t
+        exit_code;    /* what the guest gave with HYPERCALL_EXIT, or wrote to a port that ends it */
+    uint64_t started; /* TSC */
     uint64_t exits[VM_EXIT_KINDS];
     uint64_t scrubbed; /* bytes of its memory zeroed again, once it has ended */
 };
