@@ -119,7 +119,7 @@ def _entry(text: str) -> Entry:
 
 
 def main(arguments: list[str]) -> int:
-    """For the build: write the archive ``arguments[0]`` of ``NAME=CONTENT`` words; the exit code."""
+    """For the build: write archive ``arguments[0]`` of ``NAME=CONTENT`` words; the exit code."""
     target = Path(arguments[0])
     entries = {
         name: _entry(content) for name, _, content in (a.partition("=") for a in arguments[1:])

@@ -159,13 +159,14 @@ $(OUT)/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
 hv-warnings: $(HV_OFFSETS)
-	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
-		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
+	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*/*.c)); do \
+		case $$source in hv/guests/mach/*) bits=-m32;; *) bits=;; esac; \
+		case $$source in *.c) $(CC) $(HV_CFLAGS) $$bits -Werror -fsyntax-only $$source || exit 1;; esac; done
 
 hv-format-check:
-	@$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
+	@$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h hv/guests/*/*.h)
 
 hv-format:
-	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
+	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h hv/guests/*/*.h)
 
 -include $(HV_ALL_OBJECTS:.o=.d) $(HV_OFFSETS:%=%.d)
