@@ -24,7 +24,7 @@ enum vcpu_state_kind { VCPU_RUNNABLE, VCPU_HALTED, VCPU_ENDED };
 /* The last word of an exit record (trace.h). A vCPU keeps the one that its own records start with. */
 struct exit_label {
     uint32_t cycles; /* TSC ticks until the exit was handled; 0: it is not yet */
-    uint8_t vm;      /* its place among the modules */
+    uint8_t vm;      /* its place among the guests */
     uint8_t vcpu;    /* which of the VM's */
     uint8_t kind;    /* enum vm_exit_kind */
     uint8_t reserved;

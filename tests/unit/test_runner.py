@@ -14,9 +14,10 @@ import pytest
 
 from harness import choose, image, machine, postmortem, project, runner
 from harness.engines.base import Boot, End, EndKind, Engine
+from harness.guest import Guest
 from harness.records import Record
 from harness.runner import Outcome
-from harness.scenario import Expectation, Guest, Scenario
+from harness.scenario import Expectation, Scenario
 from harness.verdict import RunEnded, Verdict
 
 DONE = {"kind": "done", "status": "ok"}
