@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import bootstrap, project
-from harness.appliance import cpio, debian, system, vmlinux
+from harness import bootstrap, cpio, project
+from harness.appliance import debian, system, vmlinux
 from harness.appliance.debian import Package, Say
 from harness.appliance.unavailable import Unavailable
 from harness.engines.base import Availability

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,34 @@ def _header(
     fields = (number, mode, 0, 0, 1, 0, size, 0, 0, *device, len(word), 0)
     header = b"070701" + b"".join(b"%08x" % field for field in fields) + word
     return out.write(header + bytes(-len(header) % 4))
+
+
+def _entry(text: str) -> Entry:
+    """What a word of the command line names: a file to execute, ``cMAJOR:MINOR``, ``@TARGET``."""
+    if text.startswith("@"):
+        return Link(text[1:])
+    major, colon, minor = text.removeprefix("c").partition(":")
+    if text.startswith("c") and colon and major.isdigit() and minor.isdigit():
+        return CharacterDevice(int(major), int(minor))
+    return File(Path(text), 0o755)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the archive ``arguments[0]`` of ``NAME=CONTENT`` words, for the build; the exit code."""
+    target = Path(arguments[0])
+    entries = {name: _entry(content) for name, _, content in (a.partition("=") for a in arguments[1:])}
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as out:
+            write(out, entries)
+        unfinished.rename(target)
+    except (OSError, ValueError) as error:
+        print(f"{target} can't be written: {error}", file=sys.stderr)
+        return 1
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
