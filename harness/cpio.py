@@ -36,6 +36,11 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Folder:
+    """A directory, for something to be mounted on: those of files come of themselves."""
+
+
+@dataclass(frozen=True)
 class CharacterDevice:
     """A device node."""
 
@@ -44,7 +49,7 @@ class CharacterDevice:
     mode: int = 0o600
 
 
-Entry = File | Link | CharacterDevice
+Entry = File | Link | Folder | CharacterDevice
 
 
 def write(out: BinaryIO, entries: Mapping[str, Entry]) -> int:
@@ -58,7 +63,7 @@ def write(out: BinaryIO, entries: Mapping[str, Entry]) -> int:
     position = 0
     for number, name in enumerate(sorted({*names, *folders}), 1):
         entry = names.get(name)
-        if entry is None:
+        if entry is None or isinstance(entry, Folder):
             position += _header(out, number, name, stat.S_IFDIR | 0o755)
         elif isinstance(entry, File):
             position += _file(out, number, name, entry)
@@ -102,7 +107,9 @@ def _header(
 
 
 def _entry(text: str) -> Entry:
-    """What a word of the command line names: a file to execute, ``cMAJOR:MINOR``, ``@TARGET``."""
+    """What a word of the command line names: a program, ``cMAJOR:MINOR``, ``@TARGET``, ``/``."""
+    if text == "/":
+        return Folder()
     if text.startswith("@"):
         return Link(text[1:])
     major, colon, minor = text.removeprefix("c").partition(":")
@@ -112,9 +119,11 @@ def _entry(text: str) -> Entry:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the archive ``arguments[0]`` of ``NAME=CONTENT`` words, for the build; the exit code."""
+    """For the build: write archive ``arguments[0]`` of ``NAME=CONTENT`` words; the exit code."""
     target = Path(arguments[0])
-    entries = {name: _entry(content) for name, _, content in (a.partition("=") for a in arguments[1:])}
+    entries = {
+        name: _entry(content) for name, _, content in (a.partition("=") for a in arguments[1:])
+    }
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as out:

@@ -63,11 +63,14 @@ HV_LINUX_PROGRAMS := init shell
 HV_LINUX_SHARED   := hv/guests/linux/start.S hv/guests/linux/system.c
 HV_PROGRAM_FLAGS  := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,noexecstack
 
+# The shell's archive needs what `make guests` fetches: without it there is none.
+HV_FETCHED := $(if $(wildcard $(OUT)/guests/busybox),$(OUT)/guests/linux-shell.cpio)
+
 HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c hv/guests/*/*.c)
 HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S hv/guests/*/*.c hv/guests/*/*.S)))
 
 .PHONY: hv hv-warnings hv-format-check hv-format
-hv: $(OUT)/vanderpool.elf $(OUT)/vanderpool-selftest.elf $(OUT)/vanderpool-vmentry.elf $(OUT)/probe.elf $(HV_GUESTS:%=$(OUT)/guests/%.bin) $(HV_LINUX_PROGRAMS:%=$(OUT)/guests/linux-%.elf) $(OUT)/guests/linux-init.cpio $(OUT)/guests/mach-task.elf $(OUT)/compile_commands.json
+hv: $(OUT)/vanderpool.elf $(OUT)/vanderpool-selftest.elf $(OUT)/vanderpool-vmentry.elf $(OUT)/probe.elf $(HV_GUESTS:%=$(OUT)/guests/%.bin) $(HV_LINUX_PROGRAMS:%=$(OUT)/guests/linux-%.elf) $(OUT)/guests/linux-init.cpio $(OUT)/guests/mach-task.elf $(HV_FETCHED) $(OUT)/compile_commands.json
 
 $(OUT)/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
@@ -110,6 +113,11 @@ $(OUT)/guests/linux-init.cpio: $(OUT)/guests/linux-init.elf harness/cpio.py hv/h
 	$(call say,CPI,$@)
 	$(Q)$(PYTHON) -ES -m harness.cpio $@ init=$< dev/console=c5:1
 
+$(OUT)/guests/linux-shell.cpio: $(OUT)/guests/linux-shell.elf $(OUT)/guests/busybox harness/cpio.py hv/hv.mk
+	$(call say,CPI,$@)
+	$(Q)$(PYTHON) -ES -m harness.cpio $@ init=$< bin/busybox=$(OUT)/guests/busybox bin/sh=@busybox \
+		dev/console=c5:1 proc=/ sys=/
+
 $(OUT)/hv/guests/mach/%.o: HV_CFLAGS += -m32
 $(OUT)/guests/mach-task.elf: $(OUT)/hv/guests/mach/traps.S.o $(OUT)/hv/guests/mach/task.c.o hv/hv.mk
 	@mkdir -p $(@D)
@@ -151,13 +159,14 @@ $(OUT)/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
 hv-warnings: $(HV_OFFSETS)
-	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
-		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
+	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*/*.c)); do \
+		case $$source in hv/guests/mach/*) bits=-m32;; *) bits=;; esac; \
+		case $$source in *.c) $(CC) $(HV_CFLAGS) $$bits -Werror -fsyntax-only $$source || exit 1;; esac; done
 
 hv-format-check:
-	@$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
+	@$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h hv/guests/*/*.h)
 
 hv-format:
-	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
+	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h hv/guests/*/*.h)
 
 -include $(HV_ALL_OBJECTS:.o=.d) $(HV_OFFSETS:%=%.d)
