@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import project
 from harness.engines.base import Boot, Module
 from harness.guest import file_word
-from harness.runner import Job, require_fresh
+from harness.job import Job, require_fresh
 from harness.scenario import Expectation, Scenario
 from harness.verdict import bad_usage
 
