@@ -80,7 +80,7 @@ class Bochs:
         hardware = bochs_process.Hardware(
             model=model,
             cpus=boot.cpus,
-            ips=self.ips,
+            ips=self.ips if boot.mips is None else boot.mips * 1_000_000,
             memory_mib=boot.memory_mib,
             base=base,
             ports=2,
