@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness import choose, image, project, snapshot
 from harness.engines.base import Boot, Engine, Module
+from harness.job import require_fresh
 from harness.machine import Machine
-from harness.runner import require_fresh
 from harness.scenario import Expectation
 
 

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness import project
 from harness.interactive import Connected
+from harness.job import Job
+from harness.outcome import Outcome
 from harness.places import Places
 from harness.report.screen import Screen
 from harness.report.terminal import Live
-from harness.runner import Job, Outcome, execute
+from harness.runner import execute
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import pytest
 from harness import multiboot, project
 from harness.engines.base import EndKind, Unsupported
 from harness.machine import Machine
+from harness.outcome import Outcome
 from harness.pytest_plugin import BootMachine, RunScenario
-from harness.runner import Outcome
 from harness.verdict import Verdict
 
 ENGINE = "qemu-kvm-in-bochs"

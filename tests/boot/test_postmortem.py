@@ -13,8 +13,8 @@ import pytest
 from harness import postmortem
 from harness.engines.base import Engine
 from harness.machine import Machine
+from harness.outcome import Outcome
 from harness.pytest_plugin import BootMachine, RunScenario
-from harness.runner import Outcome
 from harness.verdict import RunEnded, Verdict
 
 Start = Callable[..., Machine]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from harness.outcome import Outcome
 from harness.pytest_plugin import RunScenario
-from harness.runner import Outcome
 from harness.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
