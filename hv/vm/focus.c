@@ -21,12 +21,8 @@ static bool lives(const struct vm *vm) {
 }
 
 static void give(struct vm *vm) {
-    if (!holder) {
-        serial_take_singly(SERIAL_COM1); /* what finds no room waits with whoever sends it, ... */
-        serial_take_singly(SERIAL_COM2); /* and a command with it, while a line is being printed */
-        next_poll = 0;
-    }
     holder = vm;
+    next_poll = rdtsc();
     foreground_give(NULL);
     print("console", "%s has the focus", vm->options.name);
     record_begin("focus");
@@ -35,10 +31,12 @@ static void give(struct vm *vm) {
     foreground_give(&vm->console.line);
 }
 
-void focus_give(struct vm *vm) {
-    if (vm != holder) {
-        give(vm);
+bool focus_give(struct vm *vm) {
+    if (!holder || !lives(vm)) {
+        return false;
     }
+    give(vm);
+    return true;
 }
 
 /* The first that lives, beginning with this one; NULL: none does. */
@@ -55,6 +53,8 @@ static struct vm *living_from(unsigned first) {
 void focus_start(struct vm *vms, unsigned count, const char *name) {
     machines = vms;
     machine_count = count;
+    serial_take_singly(SERIAL_COM1); /* what finds no room waits with whoever sends it, ... */
+    serial_take_singly(SERIAL_COM2); /* and a command does while a line is being printed */
     for (unsigned i = 0; i < count; i++) {
         if (text_equal(vms[i].options.name, name)) {
             struct vm *vm = living_from(i);

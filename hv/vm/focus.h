@@ -1,7 +1,8 @@
 /*
  * Which guest has the console for itself: what comes in on COM1 is for it, and what it prints goes out
- * as it is (core/foreground.h). Nobody has, unless the boot word console=NAME or the command `focus` says
- * so; then nothing is looked for on COM1, and every guest prints whole lines.
+ * as it is (core/foreground.h). Without the boot word console=NAME nobody has: every guest prints whole
+ * lines, and nothing is looked for on COM1. The command `focus` changes it, and so does the end of the
+ * guest that has it.
  */
 #pragma once
 
@@ -10,8 +11,8 @@
 /* Gives it to the guest of this name, or if that could not start to the next that lives. */
 void focus_start(struct vm *vms, unsigned count, const char *name);
 
-/* Gives it to this guest. */
-void focus_give(struct vm *vm);
+/* Gives it to this guest; false: it has ended, or nobody has the focus at all. */
+bool focus_give(struct vm *vm);
 
 /* This guest has ended: if it had the focus the next one gets it. */
 void focus_pass_on(const struct vm *ended);

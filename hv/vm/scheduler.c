@@ -6,6 +6,7 @@
 #include "core/nmi.h"
 #include "core/time.h"
 #include "cpu/port.h"
+#include "vm/focus.h"
 #include "vm/vm_commands.h"
 
 static struct vm *machines;
@@ -68,10 +69,11 @@ static bool wants_processor(struct vm *vm, uint64_t now) {
                     : vm_needs_scrubbing(vm);
 }
 
-/* What is done for the harness is on no guest's bill. */
+/* What is done for the harness, or whoever types, is on no guest's bill. */
 static void answer_harness(struct vcpu *vcpu) {
     uint64_t start = rdtsc();
     commands_poll();
+    focus_poll();
     vcpu->slice_end += rdtsc() - start;
 }
 
