@@ -12,12 +12,16 @@
 #include "debug.h"
 #include "vm/boot_record.h"
 #include "vm/focus.h"
+#include "vm/options.h"
 #include "vm/scheduler.h"
 #include "vm/trace.h"
 #include "vm/vm.h"
 
+/* By guest; modules that are data of theirs come in none of these. */
 static struct vm_options vm_options[MAX_MODULES];
+static struct guest_boot boots[MAX_MODULES];
 static struct vm vms[MAX_MODULES];
+static unsigned guest_count;
 static char focus_name[VM_NAME_SIZE]; /* of the guest that console= names; "": there is none */
 static unsigned troubled;             /* guests that could not start, or had to be stopped */
 
@@ -65,17 +69,22 @@ static void parse_command_line(const char *text) {
 
 static void parse_modules(void) {
     for (unsigned i = 0; i < boot_info.module_count; i++) {
-        vm_options_parse(&boot_info.modules[i], &vm_options[i]);
-        for (unsigned earlier = 0; earlier < i; earlier++) {
-            if (text_equal(vm_options[i].name, vm_options[earlier].name)) {
-                refuse("bad-option", "two guests are called %s", vm_options[i].name);
+        if (boot_file_is_data(&boot_info.modules[i])) {
+            continue;
+        }
+        struct vm_options *options = &vm_options[guest_count];
+        vm_options_parse(&boot_info.modules[i], options, &boots[guest_count]);
+        for (unsigned earlier = 0; earlier < guest_count; earlier++) {
+            if (text_equal(options->name, vm_options[earlier].name)) {
+                refuse("bad-option", "two guests are called %s", options->name);
             }
         }
+        guest_count++;
     }
 }
 
 static void check_focus(void) {
-    for (unsigned i = 0; i < boot_info.module_count; i++) {
+    for (unsigned i = 0; i < guest_count; i++) {
         if (text_equal(vm_options[i].name, focus_name)) {
             return;
         }
@@ -108,20 +117,20 @@ noreturn void image_main(void) {
     virt->start();
     apic_admit_nmis();
 
-    for (unsigned i = 0; i < boot_info.module_count; i++) {
-        if (vm_create(&vms[i], &vm_options[i], &boot_info.modules[i])) {
+    for (unsigned i = 0; i < guest_count; i++) {
+        if (vm_create(&vms[i], &vm_options[i], &boots[i])) {
             vms[i].vcpu->label.vm = (uint8_t)i;
         } else {
             troubled++;
         }
     }
     if (*focus_name) {
-        focus_start(vms, boot_info.module_count, focus_name);
+        focus_start(vms, guest_count, focus_name);
     }
-    scheduler_run(vms, boot_info.module_count, vm_ended);
+    scheduler_run(vms, guest_count, vm_ended);
 
     virt->stop();
-    print("hv", "guests: %u, refused or stopped for cause: %u", boot_info.module_count, troubled);
+    print("hv", "guests: %u, refused or stopped for cause: %u", guest_count, troubled);
     power_off_with_record(troubled ? "guest-crashed" : "ok",
                           troubled ? POWER_GUEST_CRASHED : POWER_OK);
 }

@@ -1,6 +1,6 @@
 /* Port I/O by guests, all of it (bitmaps.c of each vendor): dev/platform.h says who is there. */
-#include "cpu/port.h"
 #include "vm/handlers.h"
+#include "vm/scheduler.h"
 
 /* Has the guest just ended its machine? */
 static bool has_ended(struct vm *vm) {
@@ -19,15 +19,17 @@ enum vm_action handle_io(struct vcpu *vcpu, const struct vm_exit *exit) {
     if (exit->io.string) {
         return handle_crash(vcpu, exit); /* INS and OUTS reach into guest memory: not offered */
     }
-    uint64_t *rax = &vcpu->registers.rax;
+    struct platform *platform = &vcpu->vm->platform;
+    uint64_t *rax = &vcpu->registers.rax, now = clock_now(vcpu);
     if (exit->io.in) {
-        uint32_t value = platform_read(&vcpu->vm->platform, exit->io.port, exit->io.size, rdtsc());
+        uint32_t value = platform_read(platform, exit->io.port, exit->io.size, now);
         /* IN AL and IN AX leave the rest of RAX alone; IN EAX clears the upper half. */
         uint64_t kept = exit->io.size == 4 ? 0 : *rax & ~((1ull << 8 * exit->io.size) - 1);
         *rax = kept | value;
     } else {
-        platform_write(&vcpu->vm->platform, exit->io.port, exit->io.size, (uint32_t)*rax, rdtsc());
+        platform_write(platform, exit->io.port, exit->io.size, (uint32_t)*rax, now);
     }
+    scheduler_heed(vcpu);
     virt->skip_instruction(vcpu);
     return has_ended(vcpu->vm) ? VM_LEAVE : VM_RESUME;
 }

@@ -100,8 +100,8 @@ def test_an_option_with_a_blank_in_it_is_quoted_in_the_module_string(tmp_path: P
         ),
         (GOOD + "[[guest]]\nimage = 'a'\nname = 'a b'\n", ":4: 'a b' can't be a guest's name"),
         (
-            GOOD + "[[guest]]\nimage = 'a'\noptions = {x = 'a\"b'}\n",
-            ":4: options.x can't be told to the hypervisor",
+            GOOD + "[[guest]]\nimage = 'a'\noptions = {x = \"a\\nb\"}\n",
+            ":4: `options` can't be told to the hypervisor",
         ),
         (
             GOOD + "[[guest]]\nimage = 'a'\noptions = {x = []}\n",
