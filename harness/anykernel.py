@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness import project
 from harness.engines.base import Boot, Module
+from harness.guest import file_word
 from harness.job import Job, require_fresh
-from harness.multiboot import file_word
 from harness.scenario import Expectation, Scenario
 from harness.verdict import bad_usage
 

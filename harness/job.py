@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import image, project
-from harness.engines.base import Boot, Module, Say, silently
+from harness.engines.base import Boot, Say, silently
+from harness.guest import boot_modules, machine_memory
 from harness.scenario import Expectation, Scenario
 from harness.verdict import bad_usage
 
@@ -66,6 +67,10 @@ def plan(
     for guest in scenario.guests:
         if not guest.path.is_file():
             raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
+        for data in guest.data:
+            if not data.path.is_file():
+                raise bad_usage(f"guest {guest.name!r} lacks a file: {data.path} is missing")
+    modules = boot_modules(scenario.guests)
     model = cpu or scenario.cpu
     wanted = firmware or scenario.firmware
     requires = (*scenario.requires, *filter(None, (wanted,)))
@@ -86,8 +91,9 @@ def plan(
         boot=Boot(
             image=ours,
             command_line=equipped(" ".join(filter(None, (scenario.append, append))), freezes=True),
-            modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
-            memory_mib=scenario.memory,
+            modules=modules,
+            memory_mib=scenario.memory or machine_memory(scenario.guests, modules),
+            mips=scenario.mips,
             msrs=scenario.msrs,
             until_tick=until_tick,
             cpu_model=model,

@@ -11,7 +11,7 @@ from harness.report.text import plain
 from harness.scenario import Scenario
 from harness.verdict import TIME_IS_UP, RunEnded, Verdict
 
-USAGE_REASONS = ("bad-option", "bad-module", "too-big")
+USAGE_REASONS = ("bad-option", "bad-module", "bad-image", "too-big")
 """Reasons of a refusal by which the hypervisor says that the request is wrong."""
 
 ENTRY_FAILURE = "VM-entry failure"

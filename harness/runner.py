@@ -141,6 +141,7 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
             _watch(job, machine, judge)
             if job.trace:
                 outcome.trace = _trace_of(machine)
+            observer.decided(machine, None)
         except RunEnded as ended:
             if job.trace:
                 with suppress(RunEnded, Unsupported):  # what went wrong first is what counts
@@ -150,6 +151,7 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
                 ended.evidence = (*said, *ended.evidence)
             autopsy.at_end(ended)
             outcome.tick = _replay_until(ended.facts.get("tick"), job, machine)
+            observer.decided(machine, ended)
             raise
         finally:
             watching = False

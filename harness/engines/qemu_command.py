@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import multiboot
 from harness.engines.base import FIRMWARE, Boot
+from harness.guest import file_word
 from harness.verdict import bad_usage
 
 
@@ -57,7 +58,7 @@ def set_up(
         raise bad_usage("QEMU can't set MSRs before the image runs; bochs can.")
     layout = multiboot.lay_out(boot)
     files: dict[str, Path] = {}
-    kernel = multiboot.file_word(boot.image)
+    kernel = file_word(boot.image)
     if layout.kernel.native:
         _name(files, kernel, boot.image)
     else:  # QEMU's loader takes ELF32 only
@@ -66,7 +67,7 @@ def set_up(
     modules = []
     for module in boot.modules:
         # QEMU opens the string's first word, and hands the whole string to the kernel.
-        string = module.string.strip() or multiboot.file_word(module.path)
+        string = module.string.strip() or file_word(module.path)
         _name(files, string.split(" ", 1)[0], module.path)
         modules.append(string)
     return Setup(boot, accelerator, cpu, firmware, kernel, tuple(modules), files, extra)

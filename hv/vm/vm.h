@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/boot_info.h"
 #include "dev/guest_console.h"
 #include "dev/platform.h"
 #include "dev/scratch.h"
@@ -39,11 +38,10 @@ struct vm {
     uint64_t scrubbed; /* bytes of its memory zeroed again, once it has ended */
 };
 
-/* The options in a module's string; refuses the boot over a bad one. */
-void vm_options_parse(const struct boot_module *module, struct vm_options *options);
-
-/* Builds the machine around a copy of the module; false, and said why, where that can't be. */
-bool vm_create(struct vm *vm, const struct vm_options *options, const struct boot_module *module);
+/* Builds the machine and loads into it what it boots (loader.h); false, and said why, where that
+ * can't be. */
+struct guest_boot;
+bool vm_create(struct vm *vm, const struct vm_options *options, const struct guest_boot *boot);
 
 /* Says how it ended and takes its processor apart. Its memory is still to be scrubbed. */
 void vm_end(struct vm *vm);

@@ -14,11 +14,12 @@ import pytest
 
 from harness import choose, image, machine, postmortem, project, runner
 from harness.engines.base import Boot, End, EndKind, Engine
+from harness.guest import Guest
 from harness.job import Job, plan
 from harness.observer import Silent
 from harness.outcome import Outcome
 from harness.records import Record
-from harness.scenario import Expectation, Guest, Scenario
+from harness.scenario import Expectation, Scenario
 from harness.verdict import RunEnded, Verdict
 
 DONE = {"kind": "done", "status": "ok"}
