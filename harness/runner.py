@@ -143,6 +143,8 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
                 outcome.trace = _trace_of(machine)
             observer.decided(machine, None)
         except RunEnded as ended:
+            if ended.verdict is Verdict.PANIC:
+                _settle(machine)
             if job.trace:
                 with suppress(RunEnded, Unsupported):  # what went wrong first is what counts
                     outcome.trace = _trace_of(machine)
@@ -168,6 +170,13 @@ def _replay_until(tick: object, job: Job, machine: Machine) -> int | None:
         again = (*job.replay, "--until-tick", str(tick))
         rundir.write_replay(machine.directory, again, machine.running.argv)
     return tick
+
+
+def _settle(machine: Machine) -> None:
+    """Let a hypervisor that panics come to its end, which is the same place each time."""
+    deadline = time.monotonic() + ENDING_SECONDS * machine.engine.patience
+    while machine.end is None and machine.watch(deadline) and time.monotonic() < deadline:
+        pass
 
 
 def _trace_of(machine: Machine) -> Trace:

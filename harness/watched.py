@@ -21,6 +21,7 @@ FORBIDDEN: Mapping[str, tuple[str, Verdict]] = {
     "trap": (r"(?<=\n)\[ *\d+\.\d{6}\] trap: ", Verdict.PANIC),
 }
 MOST_HITS = 100  # forbidden lines kept; the first one decides anyway
+_LOOK_FOR_TICK_EVERY = 0.01  # seconds, where an engine can't stop at a tick by itself
 _LAST_WORDS = 5.0  # seconds in which, at most, the rest of a panic may still come
 
 
@@ -155,7 +156,8 @@ class Watched(Controlled):
         """
         while True:
             until = min(deadline, self._ends_at())
-            came = self._traffic.pump(min(until, time.monotonic() + LOOK_EVERY))
+            look = LOOK_EVERY if self.boot.until_tick is None else _LOOK_FOR_TICK_EVERY
+            came = self._traffic.pump(min(until, time.monotonic() + look))
             self._thaw()
             if came:
                 return True

@@ -134,7 +134,6 @@ class Running(Protocol):
 
     argv: tuple[str, ...]
     tick: int | None  # where in emulated time it last stopped, if the engine counts that
-    at_tick: bool  # it has stopped at ``Boot.until_tick``
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
     @property
@@ -148,6 +147,10 @@ class Running(Protocol):
     @property
     def process(self) -> Process:
         """The emulator."""
+
+    @property
+    def at_tick(self) -> bool:
+        """Whether it has come to ``Boot.until_tick``, and stopped there."""
 
     def wakeups(self) -> tuple[int, ...]:
         """File descriptors, readable when `service` has something to do or the emulator ended."""
