@@ -59,8 +59,8 @@ def test_a_guests_crash_under_nested_kvm_is_looked_at_where_it_happened(
     assert any("=>" in line for line in part["code of ept-escape"])
     assert part["EPT walk of 0x400000, guest ept-escape"][-1].strip() == "not mapped"
     vmcs = "\n".join(part["current VMCS, as the hypervisor recorded it"])
-    assert "EXIT_REASON 0x30 " in vmcs  # EPT violation, SDM 3C appendix C
-    assert "GUEST_PHYSICAL_ADDRESS 0x400000 " in vmcs
+    assert "EXIT_REASON 0x30\n" in vmcs  # EPT violation, SDM 3C appendix C
+    assert "GUEST_PHYSICAL_ADDRESS 0x400000\n" in vmcs
     exits = starting(part, "last 32 exits of CPU 0, newest first")
     assert "ept-escape  memory write 0x400000 " in exits[0]
     assert exits[0].endswith("not done")
