@@ -182,7 +182,7 @@ def test_a_broken_image_stops_only_its_own_guest(boot_machine: BootMachine, tmp_
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("boot=linux initrd=none.img", "initrd=none.img names no file"),
+        ("boot=linux initrd=none.img", "initrd=none.img is the name of none"),
         ("boot=linux initrd=other.bin", "names a module that has options"),
         ("initrd=data.img", "initrd= is nothing for boot=flat"),
         ("cmdline=x", "cmdline= is nothing for boot=flat"),
