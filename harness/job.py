@@ -89,6 +89,7 @@ def plan(
             command_line=" ".join(filter(None, (scenario.append, append))),
             modules=modules,
             memory_mib=scenario.memory or machine_memory(scenario.guests, modules),
+            mips=scenario.mips,
             msrs=scenario.msrs,
             until_tick=until_tick,
             cpu_model=model,

@@ -143,6 +143,7 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
             rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
             observer.started(machine)
             _watch(job, machine, judge)
+            observer.decided(machine, None)
         except RunEnded as ended:
             if job.trace and outcome.trace is None:
                 with suppress(RunEnded, Unsupported):  # what went wrong first is what counts
@@ -153,6 +154,7 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
             if ended.verdict is not outcome.expected:
                 outcome.post_mortem = _examine(machine, ended)
             outcome.tick = _replay_until(ended.facts.get("tick"), job, machine)
+            observer.decided(machine, ended)
             raise
         finally:
             watching = False

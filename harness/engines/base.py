@@ -48,9 +48,11 @@ class Boot:
     memory_mib: int = 128
     cpus: int = 1
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
+    mips: int | None = None  # million instructions in a second of the machine's own time
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
     firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
     freezes: bool = True  # after a bad end it is kept for a look, where the engine can do that
+    stopped: bool = False  # wait for a debugger at the image's first instruction; Bochs alone
     until_tick: int | None = (
         None  # stop there, in emulated instructions; deterministic engines only
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import multiboot
 from harness.engines import bochs_process, rom
 from harness.engines.base import Availability, Boot, Say, silently
+from harness.engines.bochs_debugged import BochsDebugged
 from harness.engines.bochs_running import BochsRunning
 from harness.verdict import RunEnded, Verdict, bad_usage
 
@@ -79,16 +80,19 @@ class Bochs:
         hardware = bochs_process.Hardware(
             model=model,
             cpus=boot.cpus,
-            ips=self.ips,
+            ips=self.ips if boot.mips is None else boot.mips * 1_000_000,
             memory_mib=boot.memory_mib,
             base=base,
             ports=2,
             until_tick=boot.until_tick,
             freezes=boot.freezes,
+            # Not before that: the ROM's first look at memory is what places the blob in it.
+            stop_at=layout.kernel.entry if boot.stopped else None,
         )
         started = bochs_process.start(binary, directory, hardware)
         console, records = started.ports
-        return BochsRunning(
+        kind = BochsDebugged if boot.stopped else BochsRunning
+        return kind(
             started.process,
             started.argv,
             directory,

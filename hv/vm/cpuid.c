@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core/time.h"
 #include "cpu/control.h"
 #include "debug.h"
 #include "guests/abi.h"
@@ -18,6 +19,9 @@ struct cpuid_rule {
 };
 
 enum {
+    LEAF_XSAVE = 0xd,
+    LEAF_TSC = 0x15,
+    LEAF_FREQUENCY = 0x16,
     LEAF_HYPERVISOR = 0x40000000,
     LEAF_HYPERVISOR_CALL = GUEST_CPUID_HYPERCALL, /* the highest one that tells anything */
     LEAF_HYPERVISOR_LAST = 0x400000ff
@@ -86,9 +90,27 @@ static struct cpuid xsave_leaf(uint32_t subleaf) {
     return r;
 }
 
+/* The TSC's rate is the crystal's (ECX, Hz) times EBX / EAX. What the processor says of that may be of
+ * another machine, where this one is emulated; its 8254's time is what guests get. */
+static struct cpuid tsc_leaf(void) {
+    uint64_t hz = time_tsc_hz();
+    uint32_t ratio = (uint32_t)(hz >> 32) + 1;
+    return (struct cpuid){.eax = 1, .ebx = ratio, .ecx = (uint32_t)(hz / ratio)};
+}
+
+/* EAX, EBX: base and highest frequency, in MHz; ECX: the bus's */
+static struct cpuid frequency_leaf(void) {
+    uint32_t mhz = (uint32_t)((time_tsc_hz() + 500000) / 1000000);
+    return (struct cpuid){.eax = mhz, .ebx = mhz, .ecx = mhz};
+}
+
 struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
-    if (leaf == 0xd) {
-        return xsave_leaf(subleaf);
+    switch (leaf) {
+    case LEAF_XSAVE: return xsave_leaf(subleaf);
+    case LEAF_TSC: return cpuid(0, 0).eax >= leaf ? tsc_leaf() : (struct cpuid){0, 0, 0, 0};
+    case LEAF_FREQUENCY:
+        return cpuid(0, 0).eax >= leaf ? frequency_leaf() : (struct cpuid){0, 0, 0, 0};
+    default: break;
     }
     if (leaf == LEAF_HYPERVISOR_CALL) {
         return (struct cpuid){.eax = virt->hypercall == VIRT_VMMCALL};

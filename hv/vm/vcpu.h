@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vm/clock.h"
 #include "vm/events.h"
 #include "vm/xstate.h"
 
@@ -39,7 +40,9 @@ struct vcpu {
     struct event_blocking blocking; /* when it halted */
     uint64_t slice_end;             /* TSC: when another vCPU's turn comes */
     uint64_t overrun;               /* by how many ticks it outran its last slice */
-    uint64_t timer;                 /* TSC: when timer_vector is raised; 0 is never */
+    uint64_t deadline;              /* TSC: when it must stop at the latest (scheduler.h) */
+    struct clock clock;
+    uint64_t timer; /* guest TSC: when timer_vector is raised; UINT64_MAX is never */
     uint8_t timer_vector;
     uint8_t cr8;             /* held for the guest; without an APIC it holds nothing back */
     uint64_t dr[4], tsc_aux; /* while another vCPU runs */

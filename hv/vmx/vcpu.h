@@ -13,6 +13,7 @@ struct vmx_vcpu {
     bool failed_entry; /* the last VMLAUNCH or VMRESUME did not enter the guest */
     uint32_t entry_error;
     uint32_t primary_controls, entry_controls; /* what those fields hold */
+    uint64_t behind;                           /* what TSC_OFFSET holds, negated */
     uint16_t vpid;
     struct vmx_unswitched {
         uint64_t cr2, dr6, star, lstar, cstar, fmask, kernel_gs_base;
