@@ -64,6 +64,8 @@ def plan(
     from harness import choose
 
     ours = require_image()
+    if cpu is not None:
+        choose.known_model(cpu, engine)
     for guest in scenario.guests:
         if not guest.path.is_file():
             raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")

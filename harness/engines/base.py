@@ -64,7 +64,12 @@ class Availability:
 
     usable: bool
     reason: str  # "Bochs 2.7" where usable; else one clause: "bochs is not installed"
-    remedy: str = ""  # a command that would make it usable, or ""
+    remedy: str = ""  # what would make it usable, a command or a clause; or ""
+
+    @property
+    def sentence(self) -> str:
+        """Why it can't be used, and what would change that."""
+        return f"{self.reason}; to get it: {self.remedy}." if self.remedy else f"{self.reason}."
 
 
 class EndKind(Enum):

@@ -92,10 +92,9 @@ class _Qemu:
             extra=(*self.extra, *more),
         )  # fmt: skip
         if binary is None or not available.usable:
-            hint = f"; `{available.remedy}` would provide it" if available.remedy else ""
             raise RunEnded(
                 Verdict.ENGINE_MISSING,
-                f"{available.reason}{hint}.",
+                available.sentence,
                 facts={"remedy": available.remedy},
             )
         transport = LocalTransport.start(binary, setup, directory, files)
