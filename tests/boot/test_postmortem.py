@@ -120,6 +120,36 @@ def scenario(directory: Path, guest: str, expect: str, timeout: float = 20) -> s
     return str(path)
 
 
+@EVERYWHERE
+def test_a_machine_that_a_guests_crash_has_frozen_goes_on(
+    boot_machine: BootMachine, where: Where
+) -> None:
+    machine = boot_machine(
+        modules=["ept-escape", "hello"],
+        command_line="crash=freeze",
+        engine=where.engine,
+        cpu=where.cpu,
+        requires=["virtualization"],
+    )
+    seen: list[tuple[bool, bool]] = []
+    machine.at_crash = lambda: seen.append((machine.frozen, machine.read("vms[0].vcpu") != 0))
+    machine.expect_record("report", guest="hello", passed=True)
+    assert machine.expect_record("crash", guest="ept-escape")["freezes"] is True
+    machine.expect_record("done", status="guest-crashed")
+    machine.wait()
+    assert seen == [(True, True)], "once, and its processor was still there"
+    assert not machine.frozen
+    assert machine.read("vms[0].vcpu") == 0
+
+
+def test_what_is_to_become_of_a_crash_must_be_a_word_that_is_known(
+    boot_machine: BootMachine,
+) -> None:
+    machine = boot_machine(command_line="crash=burn")
+    message = machine.expect_record("refused", reason="bad-option")["message"]
+    assert message == "command line: crash=burn is neither freeze nor go-on"
+
+
 OK = 'record = "done"\nwhere = { status = "ok" }'
 IN_ROOT_MODE = ("CPU 0", "stack of CPU 0", "code of CPU 0", "memory at RSP of CPU 0")
 
