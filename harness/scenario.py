@@ -16,6 +16,7 @@ from harness.verdict import RunEnded, Verdict, bad_usage
 
 SUFFIX = ".toml"
 MOST_MSRS = 64
+MOST_MIPS = 1000  # faster than any emulator; a 32-bit number of instructions a second
 ALLOWABLE = ("panic", "trap", "crash", "refused", "vm-refused", "report")
 """What ``allow`` can name: it ends a run by itself unless the scenario wants it."""
 
@@ -48,6 +49,7 @@ class Scenario:
     cpu: str | None = None
     timeout: float = 10.0  # seconds for the machine as a whole
     memory: int | None = None  # MiB; None: what its guests need
+    mips: int | None = None  # how fast the machine is, where the engine decides that (bochs)
     append: str = ""
     msrs: tuple[tuple[int, int], ...] = ()  # what firmware writes before the image
     firmware: str | None = None  # None: the engine's default
@@ -129,8 +131,18 @@ class _Reader:
 
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
-            *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "append"),
-            *("msrs", "firmware", "heavy", "verdict", "forbid", "allow", "guest", "expect"),
+            *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "mips"),
+            *(
+                "append",
+                "msrs",
+                "firmware",
+                "heavy",
+                "verdict",
+                "forbid",
+                "allow",
+                "guest",
+                "expect",
+            ),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -157,6 +169,7 @@ class _Reader:
             cpu=top.string("cpu", None) if "cpu" in data else None,
             timeout=top.positive("timeout", Scenario.timeout, (int, float), "seconds"),
             memory=int(top.positive("memory", 0, (int,), "MiB")) if "memory" in data else None,
+            mips=self.mips(top) if "mips" in data else None,
             append=top.string("append", ""),
             msrs=self.msrs(top),
             firmware=top.choice(top.string("firmware"), "firmware", FIRMWARE)
@@ -187,6 +200,12 @@ class _Reader:
                 ]
                 if any(file_word(path) == file_word(one.path) for path in others):
                     yield one.path, index
+
+    def mips(self, top: _Table) -> int:
+        value = int(top.positive("mips", 0, (int,), "million instructions a second"))
+        if value > MOST_MIPS:
+            raise self.wrong(f"`mips` can be at most {MOST_MIPS}", top.line("mips"))
+        return value
 
     def msrs(self, top: _Table) -> tuple[tuple[int, int], ...]:
         table = top.data.get("msrs", {})

@@ -98,7 +98,9 @@ class _Qemu:
                 facts={"remedy": available.remedy},
             )
         transport = LocalTransport.start(binary, setup, directory, files)
-        return QemuRunning(transport, boot.memory_mib << 20, self.accelerator)
+        return QemuRunning(
+            transport, boot.memory_mib << 20, self.accelerator, until_tick=boot.until_tick
+        )
 
 
 class QemuTcg(_Qemu):

@@ -6,6 +6,7 @@
 #include "core/nmi.h"
 #include "core/time.h"
 #include "cpu/port.h"
+#include "vm/focus.h"
 #include "vm/vm_commands.h"
 
 static struct vm *machines;
@@ -13,6 +14,9 @@ static unsigned machine_count;
 static struct vcpu *loaded; /* whose registers the processor holds */
 
 static uint64_t slice; /* TSC ticks */
+
+/* Something has happened to a guest that waits: perhaps nothing is left that it could wait for. */
+static bool some_may_never_wake;
 
 /*
  * Where exits are dear, as they are under another hypervisor, a millisecond may not even pay for the
@@ -80,6 +84,10 @@ static bool waits(struct vcpu *vcpu, uint64_t tsc) {
     if (vcpu->state != VCPU_HALTED) {
         return false;
     }
+    if (tsc < vcpu->deadline && vcpu->events.external == vcpu->vm->platform.interrupt) {
+        return true; /* as when it was looked at last */
+    }
+    some_may_never_wake = true;
     uint64_t now = clock_read(&vcpu->clock, tsc);
     scheduler_heed(vcpu);
     if (wakes(vcpu, now)) {
@@ -104,12 +112,13 @@ static bool wants_processor(struct vm *vm, uint64_t now) {
                     : vm_needs_scrubbing(vm);
 }
 
-/* What is done for the harness is on no guest's bill, and no guest's time. */
+/* What is done for the harness, or whoever types, is on no guest's bill, and no guest's time. */
 static void answer_harness(struct vcpu *vcpu) {
     uint64_t start = rdtsc();
     commands_poll();
+    focus_poll();
     uint64_t spent = rdtsc() - start;
-    vcpu->slice_end += spent;
+    vcpu->slice_end += vcpu->state == VCPU_HALTED ? 0 : spent;
     for (unsigned i = 0; i < machine_count; i++) {
         if (machines[i].vcpu) {
             clock_skip(&machines[i].vcpu->clock, spent);
@@ -120,7 +129,6 @@ static void answer_harness(struct vcpu *vcpu) {
 bool scheduler_timer(struct vcpu *vcpu) {
     uint64_t now = rdtsc();
     if (vcpu->state == VCPU_HALTED) {
-        answer_harness(vcpu);
         return true; /* the wait of vcpu_wait is over; what runs now is for scheduler_run to decide */
     }
     advance(vcpu, clock_read(&vcpu->clock, now));
@@ -190,11 +198,21 @@ static void run_slice(struct vcpu *vcpu, uint64_t now) {
     charge_overrun(vcpu);
     uint64_t time = clock_now(vcpu);
     if (vcpu->state == VCPU_HALTED) {
+        vcpu->slice_end = UINT64_MAX;
+        some_may_never_wake = true;
         advance(vcpu, time); /* what follows is after all that the guest has seen */
         wakes(vcpu, time);
     } else {
         clock_stop(&vcpu->clock, time);
     }
+}
+
+/* Nobody can run, and this one will be the first who can; unless something is typed before that. */
+static void wait(struct vcpu *vcpu) {
+    uint64_t due = next_due_tsc(vcpu), look = focus_next_poll();
+    vcpu->deadline = due < look ? due : look;
+    virt->vcpu_wait(vcpu);
+    answer_harness(vcpu);
 }
 
 static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
@@ -205,13 +223,18 @@ static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
     ended(vm);
 }
 
-/* Only its own timers raise interrupts for a guest that halts, and only if it takes interrupts. */
+/* Its own timers raise interrupts for a guest that halts, or what is typed, and only if it takes any. */
 static bool can_wake(const struct vcpu *vcpu) {
     return events_end_halt(&vcpu->events, vcpu->blocking) ||
-           (next_due(vcpu) != UINT64_MAX && !vcpu->blocking.interrupts_off);
+           ((next_due(vcpu) != UINT64_MAX || focus_may_wake(vcpu->vm)) &&
+            !vcpu->blocking.interrupts_off);
 }
 
 static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
+    if (!some_may_never_wake) {
+        return;
+    }
+    some_may_never_wake = false;
     for (unsigned i = 0; i < machine_count; i++) {
         struct vm *vm = &machines[i];
         if (vm->vcpu && vm->vcpu->state == VCPU_HALTED && !can_wake(vm->vcpu)) {
@@ -226,6 +249,9 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
     machine_count = count;
     vm_offer_commands(vms, count);
     slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    for (unsigned i = 0; i < count; i++) {
+        vms[i].started = rdtsc();
+    }
     unsigned last = count ? count - 1 : 0;
     for (;;) {
         nmi_report();
@@ -255,8 +281,7 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
         if (run) {
             run_slice(vcpu, now);
         } else {
-            vcpu->deadline = next_due_tsc(vcpu);
-            virt->vcpu_wait(vcpu);
+            wait(vcpu);
         }
         if (vm->end != VM_RUNNING) {
             end(vm, ended);
