@@ -20,3 +20,16 @@ LOADERS = Driver(
 @pytest.mark.parametrize("check", LOADERS.names())
 def test_loader(check: str) -> None:
     LOADERS.run(check)
+
+
+OPTIONS = Driver(
+    "guest_options",
+    under_test=("vm/options.c", "vm/boot_files.c", "core/words.c", "core/text.c"),
+    checks=("guest_options.c",),
+    helpers=("check.c",),
+)
+
+
+@pytest.mark.parametrize("check", OPTIONS.names())
+def test_guest_options(check: str) -> None:
+    OPTIONS.run(check)
