@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value=1234,
     metavar="[PORT]",
-    help="Debug it: gdb on this loopback port (1234) with QEMU, Bochs's own debugger with Bochs.",
+    help="Debug it with gdb: on this loopback port (1234) with QEMU, on a socket file with Bochs.",
 )
 @click.option(
     "--trace",

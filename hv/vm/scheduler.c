@@ -6,6 +6,7 @@
 #include "core/nmi.h"
 #include "core/time.h"
 #include "cpu/port.h"
+#include "vm/focus.h"
 #include "vm/vm_commands.h"
 
 static struct vm *machines;
@@ -111,10 +112,11 @@ static bool wants_processor(struct vm *vm, uint64_t now) {
                     : vm_needs_scrubbing(vm);
 }
 
-/* What is done for the harness is on no guest's bill, and no guest's time. */
+/* What is done for the harness, or whoever types, is on no guest's bill, and no guest's time. */
 static void answer_harness(struct vcpu *vcpu) {
     uint64_t start = rdtsc();
     commands_poll();
+    focus_poll();
     uint64_t spent = rdtsc() - start;
     vcpu->slice_end += vcpu->state == VCPU_HALTED ? 0 : spent;
     for (unsigned i = 0; i < machine_count; i++) {
@@ -127,7 +129,6 @@ static void answer_harness(struct vcpu *vcpu) {
 bool scheduler_timer(struct vcpu *vcpu) {
     uint64_t now = rdtsc();
     if (vcpu->state == VCPU_HALTED) {
-        answer_harness(vcpu);
         return true; /* the wait of vcpu_wait is over; what runs now is for scheduler_run to decide */
     }
     advance(vcpu, clock_read(&vcpu->clock, now));
@@ -206,6 +207,14 @@ static void run_slice(struct vcpu *vcpu, uint64_t now) {
     }
 }
 
+/* Nobody can run, and this one will be the first who can; unless something is typed before that. */
+static void wait(struct vcpu *vcpu) {
+    uint64_t due = next_due_tsc(vcpu), look = focus_next_poll();
+    vcpu->deadline = due < look ? due : look;
+    virt->vcpu_wait(vcpu);
+    answer_harness(vcpu);
+}
+
 static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
     vm->vcpu->state = VCPU_ENDED;
     if (loaded == vm->vcpu) {
@@ -214,10 +223,11 @@ static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
     ended(vm);
 }
 
-/* Only its own timers raise interrupts for a guest that halts, and only if it takes interrupts. */
+/* Its own timers raise interrupts for a guest that halts, or what is typed, and only if it takes any. */
 static bool can_wake(const struct vcpu *vcpu) {
     return events_end_halt(&vcpu->events, vcpu->blocking) ||
-           (next_due(vcpu) != UINT64_MAX && !vcpu->blocking.interrupts_off);
+           ((next_due(vcpu) != UINT64_MAX || focus_may_wake(vcpu->vm)) &&
+            !vcpu->blocking.interrupts_off);
 }
 
 static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
@@ -271,7 +281,7 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
         if (run) {
             run_slice(vcpu, now);
         } else {
-            virt->vcpu_wait(vcpu);
+            wait(vcpu);
         }
         if (vm->end != VM_RUNNING) {
             end(vm, ended);

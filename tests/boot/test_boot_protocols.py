@@ -182,7 +182,7 @@ def test_a_broken_image_stops_only_its_own_guest(boot_machine: BootMachine, tmp_
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("boot=linux initrd=none.img", "initrd=none.img names no file"),
+        ("boot=linux initrd=none.img", "initrd=none.img is the name of none"),
         ("boot=linux initrd=other.bin", "names a module that has options"),
         ("initrd=data.img", "initrd= is nothing for boot=flat"),
         ("cmdline=x", "cmdline= is nothing for boot=flat"),
@@ -219,9 +219,14 @@ def test_guests_of_a_scenario_get_a_machine_that_holds_them(
         assert "memory 06000000" in said(outcome.directory, str(guest["name"]))
 
 
-def test_a_guest_can_have_two_gibibytes(hv_scenario: RunScenario, tmp_path: Path) -> None:
+def test_a_guest_can_have_two_gibibytes_but_not_on_bochs(
+    hv_scenario: RunScenario, tmp_path: Path
+) -> None:
     guest = {"name": "huge", "boot": "multiboot", "options": "2G"}
     path = scenario(tmp_path, guest, timeout=60)
+    refused = hv_scenario(str(path), engine="bochs")
+    assert refused.verdict.word == "bad-usage"
+    assert "bochs has at most 2048 MiB" in refused.sentence
     outcome = hv_scenario(str(path), engine="qemu-tcg")
     assert outcome.as_expected, outcome.sentence
     assert "memory 80000000" in said(outcome.directory, "huge")
