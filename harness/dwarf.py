@@ -20,7 +20,7 @@ from harness import project
 from harness.image import build_id
 from harness.verdict import bad_usage
 
-_FORMAT = 1  # of the cache; another number makes what is there of no use
+_FORMAT = 2  # of the cache; another number makes what is there of no use
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Type:
     kind: str
     size: int  # bytes
     members: tuple[tuple[str, int, Type], ...] = ()  # of a structure: name, offset, type
-    element: Type | None = None  # of an array
+    element: Type | None = None  # of an array; of a pointer to what has no tag
     names: Mapping[int, str] = field(default_factory=dict, hash=False)  # of an enumeration
+    target: str = ""  # of a pointer: "struct tag" or "enum tag", which may be defined elsewhere
 
     def member(self, name: str) -> tuple[int, Type]:
         """The offset and type of a member, also one of an anonymous member. KeyError if none."""
@@ -45,6 +46,30 @@ class Type:
                     inner, found = type_.member(name)
                     return offset + inner, found
         raise KeyError(name)
+
+    def inside(self, step: str, path: str) -> tuple[int, Type]:
+        """The offset and type of what a step of ``path`` leads to: "[2]", ".name", "->name".
+
+        BAD_USAGE, with the nearest that is there.
+        """
+        if step.startswith("["):
+            index = int(step[1:-1])
+            size = self.element.size if self.kind == "array" and self.element else 0
+            if self.element is None or not size or index >= self.size // size:
+                raise bad_usage(f"{path!r} has no element {step}")
+            return index * size, self.element
+        name = step.lstrip(".->")
+        try:
+            return self.member(name)
+        except KeyError:
+            raise bad_usage(_no_such(name, path, self.member_names())) from None
+
+    def member_names(self) -> list[str]:
+        """The names that `member` knows."""
+        found: list[str] = []
+        for name, _, type_ in self.members:
+            found += [name] if name else type_.member_names()
+        return found
 
     def unpacker(self, *names: str) -> struct.Struct:
         """What unpacks these members quickly, out of many: integers, and anything else as bytes.
@@ -104,32 +129,38 @@ class Layout:
     types: dict[str, Type]
 
     def locate(self, path: str) -> tuple[int, Type]:
-        """The address and type of ``path``, like "vms[2].options.name".
+        """The address and type of ``path``, like "vms[2].options.name"; pointers are not followed.
 
         BAD_USAGE names the part that is not there, and what is.
         """
-        words = re.findall(r"\w+|\[\d+\]|[^\w\s]", path)
-        if not words or words[0] not in self.variables:
-            raise bad_usage(_no_such(words[0] if words else path, path, self.variables))
-        address, type_ = self.variables[words[0]]
-        for word in words[1:]:
-            if word == ".":
-                continue
-            if word.startswith("["):
-                index = int(word[1:-1])
-                step = type_.element.size if type_.element is not None else 0
-                if type_.element is None or not step or index >= type_.size // step:
-                    raise bad_usage(f"{path!r} has no element {word}")
-                address, type_ = address + index * step, type_.element
-            else:
-                try:
-                    offset, type_ = type_.member(word)
-                except KeyError:
-                    raise bad_usage(
-                        _no_such(word, path, [name for name, _, _ in type_.members])
-                    ) from None
-                address += offset
+        name, *more = steps(path)
+        if name not in self.variables:
+            raise bad_usage(_no_such(name, path, self.variables))
+        address, type_ = self.variables[name]
+        for step in more:
+            offset, type_ = type_.inside(step, path)
+            address += offset
         return address, type_
+
+
+_STEP = re.compile(r"\s*(\[\d{1,19}\]|(?:\.|->)\s*\w+)\s*")
+
+
+def steps(path: str) -> list[str]:
+    """The parts of a path: a name, and each step from there: ".name", "->name" or "[1]".
+
+    BAD_USAGE if it is no path.
+    """
+    name = re.match(r"\s*(\w*)\s*", path)
+    assert name is not None
+    found, at = [name[1]], name.end()
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None:
+            raise bad_usage(f"{path!r} is no path: {path[at:]!r} is neither .NAME, ->NAME nor [N]")
+        found.append(re.sub(r"\s", "", step[1]))
+        at = step.end()
+    return found
 
 
 def _no_such(word: str, path: str, known: Sequence[str] | Mapping[str, Any]) -> str:
@@ -189,15 +220,16 @@ def _from_json(data: Any) -> Layout:
 def _type_to_json(type_: Type) -> list[Any]:
     members = [[name, offset, _type_to_json(one)] for name, offset, one in type_.members]
     element = None if type_.element is None else _type_to_json(type_.element)
-    return [type_.kind, type_.size, members, element, list(type_.names.items())]
+    return [type_.kind, type_.size, members, element, list(type_.names.items()), type_.target]
 
 
 def _type_from_json(data: Any) -> Type:
-    kind, size, members, element, names = data
+    kind, size, members, element, names, target = data
     return Type(
         str(kind),
         int(size),
         tuple((str(name), int(offset), _type_from_json(one)) for name, offset, one in members),
         None if element is None else _type_from_json(element),
         {int(number): str(name) for number, name in names},
+        str(target),
     )

@@ -48,12 +48,17 @@ def _take(die: Any, names: Sequence[str], addresses: Mapping[str, int], found: L
         if name in names and name in addresses:
             found.variables[name] = addresses[name], _type_of(die)
         return
-    tagged = f"{_TAGS.get(die.tag)} {name}"
+    tagged = f"{TAGS.get(die.tag)} {name}"
     if tagged in names and "DW_AT_declaration" not in die.attributes:
         found.types[tagged] = _type(die)
 
 
-_TAGS = {"DW_TAG_structure_type": "struct", "DW_TAG_enumeration_type": "enum"}
+TAGS = {
+    "DW_TAG_structure_type": "struct",
+    "DW_TAG_union_type": "union",
+    "DW_TAG_enumeration_type": "enum",
+}
+_QUALIFIERS = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type")
 # DWARF 5, 7.8: encodings of base types.
 _ENCODINGS = {2: "boolean", 5: "signed", 6: "character", 7: "unsigned", 8: "character"}
 
@@ -78,7 +83,7 @@ def _type(die: Any, depth: int = 0) -> Type:
     size = _number(die, "DW_AT_byte_size")
     if depth > _DEEPEST:
         return Type("opaque", size)
-    if die.tag in ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"):
+    if die.tag in _QUALIFIERS:
         return _type_of(die, depth)
     if die.tag == "DW_TAG_base_type":
         kind = _ENCODINGS.get(_number(die, "DW_AT_encoding"), "opaque")
@@ -86,7 +91,7 @@ def _type(die: Any, depth: int = 0) -> Type:
             kind = "unsigned" if "unsigned" in _text(die, "DW_AT_name") else "signed"
         return Type(kind, size)
     if die.tag == "DW_TAG_pointer_type":
-        return Type("pointer", size or 8)
+        return _pointer(die, size or 8, depth)
     if die.tag == "DW_TAG_enumeration_type":
         names: dict[int, str] = {}
         for one in die.iter_children():
@@ -97,6 +102,18 @@ def _type(die: Any, depth: int = 0) -> Type:
     if die.tag in ("DW_TAG_structure_type", "DW_TAG_union_type"):
         return Type("structure", size, tuple(_members(die, depth)))
     return Type("opaque", size)
+
+
+def _pointer(die: Any, size: int, depth: int) -> Type:
+    """A pointer, without the structure that it leads to: they go round in circles."""
+    to = die
+    while "DW_AT_type" in to.attributes and (to is die or to.tag in _QUALIFIERS):
+        to = to.get_DIE_from_attribute("DW_AT_type")
+    name = _text(to, "DW_AT_name")
+    if to.tag in TAGS and name:
+        return Type("pointer", size, target=f"{TAGS[to.tag]} {name}")
+    found = Type("opaque", 0) if to is die or to.tag in _QUALIFIERS else _type(to, depth + 1)
+    return Type("pointer", size, element=found)
 
 
 def _members(die: Any, depth: int) -> Iterator[tuple[str, int, Type]]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ENGINES = ("qemu-kvm", "qemu-tcg")
 """The engines that have a gdbstub."""
 
+_GOES_ON = "crash=go-on"  # whoever debugs stops the machine himself
+
 
 def run(
     planned: Callable[[Scenario], Job],
@@ -53,7 +55,7 @@ def run(
     session = _Session(Screen(sys.stdout))
 
     def attached() -> Job:
-        job = _planned(planned, scenario, engine)
+        job = _planned(planned, replace(scenario, append=f"{scenario.append} {_GOES_ON}"), engine)
         job = replace(job, limit=None if endless else job.limit)
         return (
             session.on_bochs(job)

@@ -64,7 +64,12 @@ class Availability:
 
     usable: bool
     reason: str  # "Bochs 2.7" where usable; else one clause: "bochs is not installed"
-    remedy: str = ""  # a command that would make it usable, or ""
+    remedy: str = ""  # what would make it usable, a command or a clause; or ""
+
+    @property
+    def sentence(self) -> str:
+        """Why it can't be used, and what would change that."""
+        return f"{self.reason}; to get it: {self.remedy}." if self.remedy else f"{self.reason}."
 
 
 class EndKind(Enum):
@@ -134,7 +139,6 @@ class Running(Protocol):
 
     argv: tuple[str, ...]
     tick: int | None  # where in emulated time it last stopped, if the engine counts that
-    at_tick: bool  # it has stopped at ``Boot.until_tick``
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
     @property
@@ -148,6 +152,10 @@ class Running(Protocol):
     @property
     def process(self) -> Process:
         """The emulator."""
+
+    @property
+    def at_tick(self) -> bool:
+        """Whether it has come to ``Boot.until_tick``, and stopped there."""
 
     def wakeups(self) -> tuple[int, ...]:
         """File descriptors, readable when `service` has something to do or the emulator ended."""
@@ -163,6 +171,9 @@ class Running(Protocol):
 
     def resume(self) -> None:
         """Let every CPU run on. Idempotent."""
+
+    def go_on(self) -> None:
+        """Let a machine run on that has frozen itself: what `end` took for its end was none."""
 
     def reset(self) -> None:
         """Press the reset button. The machine is paused then, before its first instruction, and

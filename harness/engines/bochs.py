@@ -71,7 +71,7 @@ class Bochs:
         if binary is None or not available.usable:
             raise RunEnded(
                 Verdict.ENGINE_MISSING,
-                f"{available.reason}; `{available.remedy}` would provide it.",
+                available.sentence,
                 facts={"remedy": available.remedy},
             )
         model = boot.cpu_model or self.default_cpu

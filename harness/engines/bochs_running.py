@@ -207,13 +207,18 @@ class BochsRunning:
             self.service()
 
     def resume(self) -> None:
-        """Let the machine run on."""
+        """Let the machine run on; one that has come to its end stays there."""
         self._run("c")
 
     def _run(self, command: str) -> None:
-        if self._paused:
+        if self._paused and self._end is None:
             self._write(f"{command}\n")
             self._run_by, self._paused = command, False
+
+    def go_on(self) -> None:
+        """Forget that it stopped in its debugger, and leave that."""
+        self._end = None
+        self.resume()
 
     def reset(self) -> None:
         """Not offered: the debugger has no such command."""

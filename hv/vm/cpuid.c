@@ -40,6 +40,14 @@ enum {
     (CPUID_7_EBX_FSGSBASE | CPUID_7_EBX_BMI1 | CPUID_7_EBX_AVX2 | CPUID_7_EBX_SMEP | \
      CPUID_7_EBX_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_SMAP | CPUID_7_EBX_ADX)
 
+/* On AMD's processors these stand here too. */
+#define HIDDEN_80000001_EDX \
+    (CPUID_1_EDX_VME | CPUID_1_EDX_MCE | CPUID_1_EDX_APIC | CPUID_1_EDX_MTRR | CPUID_1_EDX_MCA)
+
+/* LAHF in 64-bit mode, LZCNT, SSE4A, misaligned SSE, PREFETCH, XOP, FMA4, TBM: instructions only. */
+#define SHOWN_80000001_ECX \
+    (1u << 0 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 | 1u << 16 | 1u << 21)
+
 static const struct cpuid_rule rules[] = {
     {1, ANY, {ALL, 0x0000ffff, ~HIDDEN_1_ECX, ~HIDDEN_1_EDX}, {0, 0, CPUID_1_ECX_HYPERVISOR, 0}},
     {5, ANY, {0, 0, 0, 0}, {0}}, /* MONITOR and MWAIT */
@@ -59,10 +67,21 @@ static const struct cpuid_rule rules[] = {
      ANY,
      {0, 0, 0, 0},
      {LEAF_HYPERVISOR_CALL, 0x646e6156, 0x6f707265, 0x56486c6f}},
-    {0x80000001, ANY, {ALL, ALL, ~CPUID_80000001_ECX_SVM, ALL}, {0}},
-    /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered. */
-    {0x80000008, ANY, {0x000000ff, ALL, ALL, ALL}, {48 << 8, 0, 0, 0}},
+    {0x80000001, ANY, {ALL, ALL, SHOWN_80000001_ECX, ~HIDDEN_80000001_EDX}, {0}},
+    {0x80000007, ANY, {0, 0, 0, CPUID_80000007_EDX_INVARIANT_TSC}, {0}}, /* power management */
+    /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered; one processor (ECX); what
+     * EBX has against speculation goes by MSRs. */
+    {0x80000008, ANY, {0x000000ff, 0, 0, 0}, {48 << 8, 0, 0, 0}},
     {0x8000000a, ANY, {0, 0, 0, 0}, {0}}, /* SVM */
+    {0x8000001b, ANY, {0, 0, 0, 0}, {0}}, /* instruction-based sampling */
+    {0x8000001c, ANY, {0, 0, 0, 0}, {0}}, /* lightweight profiling */
+    {0x8000001d, ANY, {0, 0, 0, 0}, {0}}, /* topology: one processor */
+    {0x8000001e, ANY, {0, 0, 0, 0}, {0}},
+    {0x8000001f, ANY, {0, 0, 0, 0}, {0}}, /* encrypted memory */
+    {0x80000020, ANY, {0, 0, 0, 0}, {0}}, /* bandwidth enforcement */
+    {0x80000021, ANY, {0, 0, 0, 0}, {0}},
+    {0x80000022, ANY, {0, 0, 0, 0}, {0}}, /* performance monitoring */
+    {0x80000023, ANY, {0, 0, 0, 0}, {0}}, /* encrypted memory, several keys */
 };
 
 static const struct cpuid_rule *find(uint32_t leaf, uint32_t subleaf) {

@@ -15,6 +15,9 @@ static struct vcpu *loaded; /* whose registers the processor holds */
 
 static uint64_t slice; /* TSC ticks */
 
+/* Something has happened to a guest that waits: perhaps nothing is left that it could wait for. */
+static bool some_may_never_wake;
+
 /*
  * Where exits are dear, as they are under another hypervisor, a millisecond may not even pay for the
  * switch: the guests would take turns without ever running. So a slice is worth some exits, by the
@@ -81,6 +84,10 @@ static bool waits(struct vcpu *vcpu, uint64_t tsc) {
     if (vcpu->state != VCPU_HALTED) {
         return false;
     }
+    if (tsc < vcpu->deadline && vcpu->events.external == vcpu->vm->platform.interrupt) {
+        return true; /* as when it was looked at last */
+    }
+    some_may_never_wake = true;
     uint64_t now = clock_read(&vcpu->clock, tsc);
     scheduler_heed(vcpu);
     if (wakes(vcpu, now)) {
@@ -111,7 +118,7 @@ static void answer_harness(struct vcpu *vcpu) {
     commands_poll();
     focus_poll();
     uint64_t spent = rdtsc() - start;
-    vcpu->slice_end += spent;
+    vcpu->slice_end += vcpu->state == VCPU_HALTED ? 0 : spent;
     for (unsigned i = 0; i < machine_count; i++) {
         if (machines[i].vcpu) {
             clock_skip(&machines[i].vcpu->clock, spent);
@@ -191,6 +198,8 @@ static void run_slice(struct vcpu *vcpu, uint64_t now) {
     charge_overrun(vcpu);
     uint64_t time = clock_now(vcpu);
     if (vcpu->state == VCPU_HALTED) {
+        vcpu->slice_end = UINT64_MAX;
+        some_may_never_wake = true;
         advance(vcpu, time); /* what follows is after all that the guest has seen */
         wakes(vcpu, time);
     } else {
@@ -222,6 +231,10 @@ static bool can_wake(const struct vcpu *vcpu) {
 }
 
 static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
+    if (!some_may_never_wake) {
+        return;
+    }
+    some_may_never_wake = false;
     for (unsigned i = 0; i < machine_count; i++) {
         struct vm *vm = &machines[i];
         if (vm->vcpu && vm->vcpu->state == VCPU_HALTED && !can_wake(vm->vcpu)) {
@@ -236,6 +249,9 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
     machine_count = count;
     vm_offer_commands(vms, count);
     slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    for (unsigned i = 0; i < count; i++) {
+        vms[i].started = rdtsc();
+    }
     unsigned last = count ? count - 1 : 0;
     for (;;) {
         nmi_report();
