@@ -6,6 +6,8 @@
  *     tick      prints numbered lines until a byte comes
  *     deaf      reads nothing any more
  *     crash     provokes a triple fault
+ *     panic     asks the hypervisor to panic (debug=panic)
+ *     forge     prints what looks like a panic of the hypervisor's
  *     exit N    ends with code N
  */
 #include "cpu/port.h"
@@ -151,6 +153,10 @@ int guest_main(void) {
             }
         } else if (after(line, "crash")) {
             crash();
+        } else if (after(line, "panic")) {
+            hypercall(HYPERCALL_PANIC, 0, 0);
+        } else if (after(line, "forge")) {
+            print("[    0.000001] panic: not really\n");
         } else {
             print("you said: ");
             print(line);
