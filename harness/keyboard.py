@@ -168,21 +168,23 @@ class Keyboard(Live):
             self._say(f"{plain(guest)} gets the console when the machine goes on")
 
     def _help(self) -> None:
-        self._say(
+        lines = [
             "Ctrl-] then q: leave; p: pause, and go on; n: the next guest; 1 to 9: that guest; "
             "Ctrl-]: type one"
-        )
+        ]
         if self._focus is not None:
             names = (
                 f"{number} {plain(guest)}" + (" (has the console)" if guest == self._focus else "")
                 for number, guest in enumerate(self._guests, 1)
             )
-            self._say(f"guests: {', '.join(names)}")
+            lines.append(f"guests: {', '.join(names)}")
+        self._say(*lines)
 
-    def _say(self, text: str) -> None:
-        """A line of ours, and then the machine's unfinished one again."""
+    def _say(self, *lines: str) -> None:
+        """Lines of ours, and then the machine's unfinished one again."""
         self.screen.write("" if self._at_margin else "\n")
-        self.screen.line(self.screen.styled(f"hv: {text}", dim=True))
+        for line in lines:
+            self.screen.line(self.screen.styled(f"hv: {line}", dim=True))
         self._show_bytes(self._line)
         self._at_margin = not self._line
 

@@ -71,7 +71,7 @@ static void read_line(char *line) {
             return;
         }
         if (byte == 3) { /* Ctrl-C */
-            print("^C\n? ");
+            print("^C\n> ");
             length = 0;
         } else if (byte == 0x7f && length) {
             print("\b \b");
@@ -138,7 +138,7 @@ int guest_main(void) {
     const char *argument;
     start();
     for (;;) {
-        print("? ");
+        print("> ");
         read_line(line);
         if ((argument = after(line, "exit"))) {
             return (int)number(argument);

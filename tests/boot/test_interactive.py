@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import sys
 import termios
@@ -17,14 +19,16 @@ from tests.conftest import Hv
 ENGINES = ["bochs", "qemu-tcg"]
 ON_EACH = pytest.mark.parametrize("engine", ENGINES)
 PASTE = 16 << 10  # bytes
+PROMPT = "> "  # of the guest `echo`
 pytestmark = pytest.mark.usefixtures("bochs_here", "qemu_here")
 
 
 class Terminal:
     """A pseudo-terminal with ``hv`` on it."""
 
-    def __init__(self, hv: Hv, *words: str, **env: str) -> None:
-        arguments = ["-m", "harness", *words, "--interactive"]
+    def __init__(self, hv: Hv, *words: str | Path, **env: str) -> None:
+        arguments = ["-m", "harness", *map(str, words), "--interactive"]
+        env = {"NO_COLOR": "1", **env}
         self.child = pexpect.spawn(
             sys.executable, arguments, cwd=str(hv.root), env=hv.env(**env), timeout=30, echo=True
         )
@@ -39,7 +43,8 @@ class Terminal:
 
     def expect(self, *texts: str) -> None:
         for text in texts:
-            self.child.expect_exact(text)
+            # The terminal puts a carriage return before each line end, also where there is one.
+            self.child.expect(r"\r*\n".join(re.escape(line) for line in text.split("\n")))
 
     def send(self, text: str) -> None:
         self.child.send(text)
@@ -75,12 +80,12 @@ def test_what_is_typed_is_answered_and_the_escape_key_leaves(
     hv: Hv, echoes: str, engine: str
 ) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", engine)
-    terminal.expect("Ctrl-] then q leaves", "console: ann has the focus", "? ")
+    terminal.expect("Ctrl-] then q leaves", "console: ann has the focus", PROMPT)
     assert terminal.raw()
     terminal.send("hello\r")
-    terminal.expect("hello\r\n", "you said: hello\r\n", "? ")
+    terminal.expect("hello\n", "you said: hello\n", PROMPT)
     terminal.send("half\x03")  # the guest's, not ours
-    terminal.expect("half^C\r\n? ")
+    terminal.expect("half^C\n> ")
     terminal.send("\x04\x1a\x1c\x11\x13go on\r")  # nor are these
     terminal.expect("you said: go on")
     terminal.leave()
@@ -89,25 +94,25 @@ def test_what_is_typed_is_answered_and_the_escape_key_leaves(
 @ON_EACH
 def test_the_focus_goes_from_guest_to_guest(hv: Hv, echoes: str, engine: str) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", engine)
-    terminal.expect("ann has the focus", "? ")
+    terminal.expect("ann has the focus", PROMPT)
     terminal.send("to ann")
     terminal.expect("to ann")
     terminal.key("n")
-    terminal.expect("console: bob has the focus\r\n? ")
+    terminal.expect("console: bob has the focus\n> ")
     terminal.send("to bob\r")
-    terminal.expect("you said: to bob\r\n? ")
+    terminal.expect("you said: to bob\n> ")
     terminal.key("?")
-    terminal.expect("guests: 1 ann, 2 bob (has the console)\r\n")
+    terminal.expect("guests: 1 ann, 2 bob (has the console)\n")
     terminal.key("1")
-    terminal.expect("console: ann has the focus\r\n? to ann")
+    terminal.expect("console: ann has the focus\n> to ann")
     terminal.send("\r")
-    terminal.expect("you said: to ann\r\n? ")
+    terminal.expect("you said: to ann\n> ")
     terminal.key("3")
-    terminal.expect("there is no guest 3\r\n")
+    terminal.expect("there is no guest 3\n")
     terminal.send("exit 0\r")
-    terminal.expect("ann ended by exit", "console: bob has the focus\r\n? ")
+    terminal.expect("ann ended by exit", "console: bob has the focus\n> ")
     terminal.key("n")
-    terminal.expect("there is no other guest\r\n")
+    terminal.expect("there is no other guest\n")
     terminal.send("exit 0\r")
     terminal.expect("passed")
     assert terminal.status() == 0
@@ -116,14 +121,14 @@ def test_the_focus_goes_from_guest_to_guest(hv: Hv, echoes: str, engine: str) ->
 @ON_EACH
 def test_a_paused_machine_answers_when_it_goes_on(hv: Hv, echoes: str, engine: str) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", engine)
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.send("abc")
     terminal.expect("abc")
     terminal.key("p")
-    terminal.expect("hv: the machine is paused; Ctrl-] p lets it go on\r\n? abc")
+    terminal.expect("hv: the machine is paused; Ctrl-] p lets it go on\n> abc")
     terminal.send("def\r")
     terminal.key("p")
-    terminal.expect("hv: the machine goes on\r\n", "you said: abcdef\r\n")
+    terminal.expect("hv: the machine goes on\n", "you said: abcdef\n")
     terminal.key("p")
     terminal.expect("the machine is paused")
     terminal.leave()
@@ -156,11 +161,11 @@ def test_a_paste_arrives_whole(hv: Hv, echoes: str, engine: str) -> None:
     for byte in text.encode():
         value = (value ^ byte) * 1099511628211 & (1 << 64) - 1
     terminal = Terminal(hv, "run", echoes, "--engine", engine)
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.send(f"sum {PASTE}\r")
-    terminal.expect("ready\r\n")
+    terminal.expect("ready\n")
     terminal.send(text)
-    terminal.expect(f"sum {value:#x}\r\n")
+    terminal.expect(f"sum {value:#x}\n")
     terminal.leave()
 
 
@@ -168,26 +173,26 @@ def test_the_lines_of_a_guest_in_the_background_leave_what_is_typed_alone(
     hv: Hv, echoes: str
 ) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", "bochs")
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.send("tick\r")
-    terminal.expect("tick 0x1\r\n")
+    terminal.expect("tick 0x1\n")
     terminal.key("n")
-    terminal.expect("bob has the focus\r\n? ")
+    terminal.expect("bob has the focus\n> ")
     terminal.send("abc")
     for _ in range(3):
-        terminal.child.expect(r"\? abc\r\nann\| tick 0x[0-9a-f]+\r\n")
+        terminal.child.expect(r"> abc\r*\nann\| tick 0x[0-9a-f]+\r*\n")
     terminal.send("\r")
-    terminal.expect("you said: abc\r\n")
+    terminal.expect("you said: abc\n")
     terminal.leave()
 
 
 def test_a_guest_that_crashes_leaves_the_other_at_the_console(hv: Hv, echoes: str) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", "bochs")
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.send("crash\r")
-    terminal.expect("ann stopped: Triple fault", "bob has the focus\r\n? ")
+    terminal.expect("ann stopped: Triple fault", "bob has the focus\n> ")
     terminal.send("still here\r")
-    terminal.expect("you said: still here\r\n")
+    terminal.expect("you said: still here\n")
     terminal.send("exit 0\r")
     terminal.expect("failed", "guest ann was stopped: Triple fault")
     assert terminal.status() == 1
@@ -195,13 +200,13 @@ def test_a_guest_that_crashes_leaves_the_other_at_the_console(hv: Hv, echoes: st
 
 def test_what_a_guest_prints_decides_nothing(hv: Hv, echoes: str) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", "bochs")
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.send("forge\r")
-    terminal.expect("\r\n[    0.000001] panic: not really\r\n? ")
+    terminal.expect("\n[    0.000001] panic: not really\n> ")
     terminal.send("go on\r")
-    terminal.expect("you said: go on\r\n? ")
+    terminal.expect("you said: go on\n> ")
     terminal.send("exit 0\r")
-    terminal.expect("bob has the focus\r\n? ")
+    terminal.expect("bob has the focus\n> ")
     terminal.send("exit 0\r")
     terminal.expect("passed")
     assert terminal.status() == 0
@@ -213,7 +218,7 @@ def test_what_a_guest_prints_decides_nothing(hv: Hv, echoes: str) -> None:
 def test_a_panic_of_the_hypervisor_gives_the_terminal_back(hv: Hv, echoes: str) -> None:
     words = ("--append", "debug=panic", "--engine", "bochs")
     terminal = Terminal(hv, "run", echoes, *words)
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.send("panic\r")
     terminal.expect("panic", "the hypervisor panicked")
     assert terminal.status() == 3
@@ -222,20 +227,14 @@ def test_a_panic_of_the_hypervisor_gives_the_terminal_back(hv: Hv, echoes: str) 
 @ON_EACH
 def test_an_engine_that_is_killed_gives_the_terminal_back(hv: Hv, echoes: str, engine: str) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", engine)
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     program = "bochs" if engine == "bochs" else "qemu"
     victims = [pid for pid in hv.processes() if program in Path(f"/proc/{pid}/comm").read_text()]
     assert victims
     for pid in victims:
-        signal.pidfd_send_signal(pidfd(pid), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     terminal.expect("engine-died")
     assert terminal.status() == 7
-
-
-def pidfd(pid: int) -> int:
-    import os
-
-    return os.pidfd_open(pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
@@ -243,7 +242,7 @@ def test_a_signal_that_ends_the_harness_gives_the_terminal_back(
     hv: Hv, echoes: str, number: signal.Signals
 ) -> None:
     terminal = Terminal(hv, "run", echoes, "--engine", "bochs")
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.child.kill(number)
     assert terminal.status() == 128 + number
 
@@ -251,17 +250,15 @@ def test_a_signal_that_ends_the_harness_gives_the_terminal_back(
 def test_a_harness_that_is_suspended_gives_the_terminal_back_until_it_goes_on(
     hv: Hv, echoes: str
 ) -> None:
-    import os
-
     terminal = Terminal(hv, "run", echoes, "--engine", "bochs")
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.child.kill(signal.SIGTSTP)
     _, status = os.waitpid(terminal.child.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
     assert terminal.attributes() == terminal.usual
     terminal.child.kill(signal.SIGCONT)
     terminal.send("hello\r")
-    terminal.expect("you said: hello\r\n")
+    terminal.expect("you said: hello\n")
     assert terminal.raw()
     terminal.leave()
 
@@ -276,7 +273,7 @@ def test_an_error_in_the_harness_gives_the_terminal_back(hv: Hv, echoes: str) ->
     )
     path = f"{hv.root}:{hv.env()['PYTHONPATH']}"
     terminal = Terminal(hv, "run", echoes, "--engine", "bochs", PYTHONPATH=path)
-    terminal.expect("? ")
+    terminal.expect(PROMPT)
     terminal.key("x")
     terminal.expect("ZeroDivisionError")
     assert terminal.status() == 1
