@@ -11,6 +11,7 @@
 #include "cpu/identify.h"
 #include "debug.h"
 #include "vm/boot_record.h"
+#include "vm/handlers.h"
 #include "vm/scheduler.h"
 #include "vm/trace.h"
 #include "vm/vm.h"
@@ -83,6 +84,7 @@ noreturn void image_main(void) {
                          "(CPUID.80000001H:ECX.SVM[bit 2] is 0)");
     }
     virt->start();
+    guest_cpuid_start();
     apic_admit_nmis();
 
     for (unsigned i = 0; i < boot_info.module_count; i++) {

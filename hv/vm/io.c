@@ -44,6 +44,5 @@ enum vm_action handle_io(struct vcpu *vcpu, const struct vm_exit *exit) {
     } else {
         write_port(vcpu->vm, exit->io.port, exit->io.size, (uint32_t)*rax);
     }
-    virt->skip_instruction(vcpu);
-    return has_ended(vcpu->vm) ? VM_LEAVE : VM_RESUME;
+    return has_ended(vcpu->vm) ? VM_LEAVE : VM_SKIP;
 }

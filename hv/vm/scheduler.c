@@ -44,10 +44,6 @@ static void raise_timer(struct vcpu *vcpu) {
     events_raise_interrupt(&vcpu->events, vcpu->timer_vector);
 }
 
-uint64_t scheduler_deadline(const struct vcpu *vcpu) {
-    return vcpu->timer && vcpu->timer < vcpu->slice_end ? vcpu->timer : vcpu->slice_end;
-}
-
 /* Does the guest wait in HLT, with nothing yet to wake it? */
 static bool waits(struct vcpu *vcpu, uint64_t now) {
     if (vcpu->state != VCPU_HALTED) {

@@ -16,7 +16,9 @@ enum { SLICE_MICROSECONDS = 1000 }; /* more only where exits are dear */
 void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm));
 
 /* The TSC time at which the guest that runs must stop: its slice's end, or its own timer. */
-uint64_t scheduler_deadline(const struct vcpu *vcpu);
+static inline uint64_t scheduler_deadline(const struct vcpu *vcpu) {
+    return vcpu->timer && vcpu->timer < vcpu->slice_end ? vcpu->timer : vcpu->slice_end;
+}
 
 /* That time has come: raises the guest's timer if it is due; true if the slice is over. */
 bool scheduler_timer(struct vcpu *vcpu);
