@@ -37,7 +37,7 @@ extern const char vmx_exit_entry[];
 
 /* exit.c, called by entry.S. The first returns where the guest is to run on, or calls vmx_leave too; it is
  * a pointer, so that an exit that is not traced does not even pay for asking whether it is. */
-extern void (*vmx_exited)(struct vmx_vcpu *vcpu);
+extern void (*vmx_exit_handler)(struct vmx_vcpu *vcpu);
 _Noreturn void vmx_entry_failed(struct vmx_vcpu *vcpu);
 
 /* exit.c: once, when it is known whether exits are traced. */
