@@ -39,7 +39,7 @@ LOCK  := $(if $(shell command -v flock),flock Makefile)
 BUILD = +@$(MAKE) -q --no-print-directory build/vanderpool.elf 2>/dev/null || echo 'build: hv/ into build/'; \
 	$(LOCK) $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
 
-.PHONY: all run test test-kvm check bench appliance coverage debug setup clean help
+.PHONY: all run test test-kvm check bench guests appliance coverage debug setup clean help
 
 all: setup  ## Set up what is missing and build the hypervisor, its guests and .venv/bin/hv
 	$(BUILD)
@@ -74,6 +74,10 @@ bench: setup  ## Measure start-up costs, as ratios within one run
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv bench $(ARGS)
 
+guests: setup  ## Fetch the real systems that run as guests: Linux, GNU Mach, memtest86+ (Debian; downloads 28 MB)
+	@$(ALONE) $(VENV)/python -m harness.guest_images
+	$(BUILD)
+
 appliance: setup  ## Assemble the small Linux in which QEMU has nested KVM anywhere (Debian; downloads 27 MB)
 	@$(ALONE) $(VENV)/python -m harness.appliance
 
@@ -85,7 +89,7 @@ coverage: setup  ## Show which lines and branches of the hypervisor the boot tes
 	-@$(ALONE) $(VENV)/python -m pytest -n auto --dist worksteal -q tests/boot tests/scenarios $(ARGS)
 	@$(VENV)/python -m harness.coverage
 
-debug: setup  ## Boot SCENARIO under a debugger: gdb on QEMU, where no QEMU will do the one in Bochs
+debug: setup  ## Boot SCENARIO under gdb, on QEMU, or on Bochs where no QEMU will do
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv run $(SCENARIO) --gdb $(ARGS)
 
@@ -100,7 +104,7 @@ setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packa
 		$(PYTHON) -ES -m harness.bootstrap $(SKIP); }
 
 clean:  ## Remove what was built; .venv, the appliance and downloads of packages stay
-	@find build -mindepth 1 -maxdepth 1 ! -name .gitkeep ! -name appliance -exec rm -rf {} +
+	@find build -mindepth 1 -maxdepth 1 ! -name .gitkeep ! -name appliance ! -name packages -exec rm -rf {} +
 
 help:  ## Show this
 	@sed -n -e 's/^\([a-z-]*\):[^#]*## /\1|/p' -e 's/^#   \(hv[a-z-]*\)  *\(.*\)/\1|\2/p' Makefile hv/hv.mk | \

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness import project
 from harness.engines.base import Boot, Module
-from harness.multiboot import file_word
-from harness.runner import Job, require_fresh
+from harness.guest import file_word
+from harness.job import Job, require_fresh
 from harness.scenario import Expectation, Scenario
 from harness.verdict import bad_usage
 
@@ -52,6 +52,8 @@ def plan(request: Request) -> Job:
             raise bad_usage(f"--expect {pattern!r} is not a regular expression: {error}") from None
     modules = tuple(_module(text) for text in request.modules)
     requires = (request.firmware,) if request.firmware else ()
+    if request.cpu is not None:
+        choose.known_model(request.cpu, request.engine)
     choice = choose.choose(requires, (), request.engine, request.cpu)
     usual = USUAL_SECONDS * choice.engine.patience
     limit = usual if request.timeout is None else request.timeout

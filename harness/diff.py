@@ -18,7 +18,7 @@ from harness.report.text import plain
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 if TYPE_CHECKING:
-    from harness.runner import Outcome
+    from harness.outcome import Outcome
     from harness.scenario import Scenario
 
 PATIENCE = 3.0  # times a scenario's limit: that an engine is slow is no difference

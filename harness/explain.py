@@ -13,12 +13,13 @@ from harness.verdict import RunEnded, Verdict
 
 if TYPE_CHECKING:
     from harness.machine import Machine
+    from harness.watched import Watched
 
 _STACK_SHOWN = 32
 _WORTH_SAYING = 0.1  # of the limit
 
 
-def _evidence(machine: Machine, *first: str) -> tuple[str, ...]:
+def _evidence(machine: Watched, *first: str) -> tuple[str, ...]:
     tail = machine.tail
     lines = list(first)
     if tail:
@@ -45,7 +46,7 @@ def nearest(pattern: str, lines: tuple[str, ...]) -> str | None:
     return best
 
 
-def _near(machine: Machine, pattern: str | None) -> tuple[str, ...]:
+def _near(machine: Watched, pattern: str | None) -> tuple[str, ...]:
     line = nearest(pattern, machine.tail) if pattern else None
     return () if line is None else (f"nearest line: {line}",)
 
@@ -90,7 +91,7 @@ def timed_out(machine: Machine, timeout: float, what: str, pattern: str | None =
     )
 
 
-def _starved(machine: Machine, late: str, facts: dict[str, Any]) -> RunEnded:
+def _starved(machine: Watched, late: str, facts: dict[str, Any]) -> RunEnded:
     """Though its limit was extended, the machine did not get what its limit promises."""
     host = machine.host
     passed = time.monotonic() - machine.started
@@ -110,7 +111,7 @@ def _starved(machine: Machine, late: str, facts: dict[str, Any]) -> RunEnded:
     )
 
 
-def ended_before(machine: Machine, what: str, pattern: str | None = None) -> RunEnded:
+def ended_before(machine: Watched, what: str, pattern: str | None = None) -> RunEnded:
     """The machine came to its end while ``what`` was still awaited."""
     end = machine.end
     assert end is not None
@@ -130,7 +131,7 @@ def ended_before(machine: Machine, what: str, pattern: str | None = None) -> Run
     return bad_end(machine, end)
 
 
-def bad_end(machine: Machine, end: End) -> RunEnded:
+def bad_end(machine: Watched, end: End) -> RunEnded:
     """The machine ended in a way that no one asked for."""
     words = printable(end.words.strip().splitlines()[0]) if end.words.strip() else ""
     more = tuple(printable(line) for line in end.words.strip().splitlines())
@@ -155,7 +156,7 @@ def bad_end(machine: Machine, end: End) -> RunEnded:
     )  # fmt: skip
 
 
-def stale(machine: Machine, record: Record, expected: str) -> RunEnded:
+def stale(machine: Watched, record: Record, expected: str) -> RunEnded:
     """What booted says that it is another build than the file."""
     build = record.get("build")
     found = printable(str(build))[:80] if build else "none"
@@ -166,7 +167,7 @@ def stale(machine: Machine, record: Record, expected: str) -> RunEnded:
     )
 
 
-def forbidden(machine: Machine, name: str, line: str, verdict: Verdict) -> RunEnded:
+def forbidden(machine: Watched, name: str, line: str, verdict: Verdict) -> RunEnded:
     """A pattern that a scenario forbids has appeared."""
     return RunEnded(
         verdict,
@@ -176,7 +177,7 @@ def forbidden(machine: Machine, name: str, line: str, verdict: Verdict) -> RunEn
     )
 
 
-def panicked(machine: Machine, line: str) -> RunEnded:
+def panicked(machine: Watched, line: str) -> RunEnded:
     """The hypervisor stopped itself; ``line`` is the console's, or the record's message."""
     record = next((r for r in machine.records if r.kind == "panic"), None)
     message = re.sub(r"^.*?\] (?:panic|trap): ", "", line)
@@ -191,7 +192,7 @@ def panicked(machine: Machine, line: str) -> RunEnded:
     )
 
 
-def _stack(machine: Machine, record: Record | None) -> tuple[str, ...]:
+def _stack(machine: Watched, record: Record | None) -> tuple[str, ...]:
     if record is None:
         return ()
     from harness.image import source_line, symbols

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.engines.base import Say, silently
+from harness.job import Job
+from harness.outcome import Outcome
 from harness.report.screen import Screen
 from harness.report.terminal import Live
-from harness.runner import Job, Outcome, execute
+from harness.runner import execute
 from harness.verdict import bad_usage
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from harness.report.text import plain
 from harness.scenario import Scenario
 from harness.verdict import TIME_IS_UP, RunEnded, Verdict
 
-USAGE_REASONS = ("bad-option", "bad-module", "too-big")
+USAGE_REASONS = ("bad-option", "bad-module", "bad-image", "too-big")
 """Reasons of a refusal by which the hypervisor says that the request is wrong."""
 
 ENTRY_FAILURE = "VM-entry failure"
 
 _TOLD_ELSEWHERE = (
-    *("seq", "kind", "registers"),
+    *("seq", "kind", "registers", "freezes"),
     *("msrs", "cpuid", "fields"),  # the explanation of a failed entry has what matters of them
     *("code", "word", "stack", "frames"),  # the post-mortem has them
 )

@@ -135,11 +135,14 @@ def run(
     import time
     from multiprocessing.connection import wait
 
-    from harness import choose, runner
+    from harness import choose
+    from harness.job import require_image
 
     for machine in machines:
         choose.engine(machine.engine)  # raises the sentence
-    runner.require_image()
+        if machine.cpu is not None:
+            choose.known_model(machine.cpu, machine.engine)
+    require_image()
     began = time.monotonic()
     questions = [(scenario, machine) for scenario in scenarios for machine in machines]
     answers: dict[int, Cell] = {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engines.base import Boot
+from harness.guest import file_word
 from harness.verdict import bad_usage
 
 _HEADER_MAGIC = 0x1BADB002
@@ -22,7 +23,7 @@ _ELF_MACHINES = {3: "i386", 62: "x86-64"}
 _LOW_LIMIT = 0x100000  # firmware and its holes lie below
 _PAGE = 0x1000
 
-MEMORY_MIB = range(2, 2049)  # one piece of RAM from 0 on every engine
+MEMORY_MIB = range(2, 2561)  # one piece of RAM from 0 on every engine
 CPUS = range(1, 9)
 
 
@@ -228,11 +229,6 @@ def lay_out(boot: Boot) -> Layout:
     if position + len(info) > memory:
         raise bad_usage(f"{boot.image} and its modules fill all {boot.memory_mib} MiB of memory.")
     return Layout(kernel, command_line, tuple(modules), position, info)
-
-
-def file_word(path: Path) -> str:
-    """The name of ``path`` as one word of a command line."""
-    return "_".join(path.name.split())
 
 
 def _check_text(what: str, text: str) -> None:

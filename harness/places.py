@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.base import CpuState, Module, Unsupported
+from harness.guest import is_guest, words
 from harness.image import Symbols, source_line, symbols
 from harness.verdict import RunEnded
 
@@ -48,9 +49,9 @@ class Place:
 
 def guest_name(module: Module) -> str:
     """What the hypervisor calls the guest of this module."""
-    words = module.string.split()
-    named = [word[5:].strip('"') for word in words if word.startswith("name=")]
-    return named[-1] if named else (Path(words[0]).stem if words else "")
+    named = [value for key, value in words(module.string) if key == "name" and value]
+    first = module.string.split()[:1]
+    return named[-1] if named else "".join(Path(word).stem for word in first)
 
 
 def symbol_file(image: Path) -> Path:
@@ -66,7 +67,9 @@ class Places:
         self._machine = machine
         self.image = machine.boot.image
         self.guests: Mapping[str, Path] = {
-            guest_name(module): symbol_file(module.path) for module in machine.boot.modules
+            guest_name(module): symbol_file(module.path)
+            for module in machine.boot.modules
+            if is_guest(module, machine.boot.modules)
         }
 
     def running_guests(self) -> Sequence[str]:

@@ -57,6 +57,11 @@ def guest(name: str) -> Path:
     return build() / "guests" / f"{name}.bin"
 
 
+def guest_file(name: str) -> Path:
+    """A file of a guest that is not ours: a kernel, an initial RAM disk; it may be missing."""
+    return build() / "guests" / name
+
+
 def scenarios() -> Path:
     """The directory of the scenario files."""
     return root() / "tests" / "scenarios"

@@ -28,7 +28,7 @@ from harness.verdict import RunEnded, Verdict
 
 if TYPE_CHECKING:
     from harness.machine import Machine
-    from harness.runner import Outcome
+    from harness.outcome import Outcome
     from harness.scenario import Scenario
 
 __all__ = [  # pytest finds fixtures here, tests the types

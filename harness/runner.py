@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from harness import image, project, rundir
-from harness.engines.base import Boot, EndKind, Module, Say, Unsupported, silently
+from harness import image, rundir
+from harness.autopsy import Autopsy
+from harness.engines.base import EndKind, Unsupported
+from harness.job import Job, plan
 from harness.judge import Judge
+from harness.observer import Observer, Silent
+from harness.outcome import Outcome
 from harness.scenario import Expectation, Scenario
-from harness.verdict import RunEnded, Verdict, bad_usage
+from harness.verdict import RunEnded, Verdict
 
 if TYPE_CHECKING:
-    from harness.choose import Choice
     from harness.machine import Machine
     from harness.records import Record
     from harness.trace import Trace
@@ -26,218 +26,11 @@ if TYPE_CHECKING:
 AS_LONG_AS_IT_LIVES = 1e6
 """Seconds: each wait may use all of the time that the machine has, which its own limit ends."""
 
-REPLAY_PATIENCE = 20
-"""So many limits a replay may take to come to its tick: this host may be slower."""
-
 ENDING_SECONDS = 2.0
 """How long a machine may take to end by itself once a guest's crash has decided the run."""
 
-TRACED_EXITS = 1 << 16
-"""How many of the last exits a traced run keeps, unless its command line has trace= itself."""
-
 LINE_SECONDS = 0.3
 """How long a line that has what was waited for may take to come to its end."""
-
-
-class Observer(Protocol):
-    """Watches a run while it goes on; every method may do nothing."""
-
-    def chosen(self, job: Job) -> None:
-        """An engine was chosen; the machine has not started."""
-
-    def progress(self, text: str) -> None:
-        """What the engine does until the machine can start, where that takes long."""
-
-    def started(self, machine: Machine) -> None:
-        """The machine has started."""
-
-    def console(self, data: bytes) -> None:
-        """Console bytes, raw, as they arrive: hostile, since guests write them."""
-
-    def record(self, record: Record) -> None:
-        """A record, as it arrives."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """The run is over."""
-
-
-class Silent:
-    """An observer that does nothing; others extend it."""
-
-    def chosen(self, job: Job) -> None:
-        """Do nothing."""
-
-    def progress(self, text: str) -> None:
-        """Do nothing."""
-
-    def started(self, machine: Machine) -> None:
-        """Do nothing."""
-
-    def console(self, data: bytes) -> None:
-        """Do nothing."""
-
-    def record(self, record: Record) -> None:
-        """Do nothing."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """Do nothing."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a run is about to do, all of it decided."""
-
-    name: str
-    choice: Choice
-    boot: Boot
-    limit: float | None  # seconds for the machine as a whole; None: no limit
-    replay: tuple[str, ...]  # what follows `hv` to do the same again
-    scenario: Scenario | None = None  # None: a kernel that is not ours, whose records say nothing
-    expectations: tuple[Expectation, ...] = ()
-    to_the_end: bool = True  # whether the machine must power off by itself
-    trace: bool = False  # whether to read the exit trace out of the machine
-
-
-@dataclass
-class Outcome:
-    """What one run came to."""
-
-    scenario: str
-    verdict: Verdict = Verdict.PASSED
-    expected: Verdict = Verdict.PASSED
-    sentence: str = "everything that was expected happened"
-    evidence: tuple[str, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
-    engine: str | None = None
-    cpu: str | None = None
-    passed_over: list[tuple[str, str]] = field(default_factory=list)
-    started: float = field(default_factory=time.time)  # seconds since 1970
-    seconds: float = 0.0
-    directory: Path | None = None
-    records: list[dict[str, Any]] = field(default_factory=list)
-    tick: int | None = None  # where in emulated time the machine stopped, where the engine counts
-    post_mortem: list[str] = field(default_factory=list)  # a page of text
-    trace: Trace | None = None  # where one was asked for, and could be read
-
-    @property
-    def as_expected(self) -> bool:
-        """Whether the verdict is the one that the scenario asks for."""
-        return self.verdict is self.expected
-
-    @property
-    def exit_code(self) -> int:
-        """The verdict's own; 1 for a run that passed although its scenario wants another end."""
-        if self.verdict is Verdict.PASSED and not self.as_expected:
-            return Verdict.FAILED.exit_code
-        return self.verdict.exit_code
-
-    def take(self, ended: RunEnded) -> None:
-        """Adopt the verdict that ended the run."""
-        self.verdict, self.sentence = ended.verdict, ended.sentence.removesuffix(".")
-        self.evidence, self.facts = ended.evidence, ended.facts
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, in plain JSON types."""
-        return {
-            "scenario": self.scenario,
-            "verdict": self.verdict.word,
-            "exit_code": self.exit_code,
-            "expected": self.expected.word,
-            "sentence": self.sentence,
-            "evidence": list(self.evidence),
-            "facts": self.facts,
-            "engine": self.engine,
-            "cpu": self.cpu,
-            "passed_over": [{"engine": name, "why": why} for name, why in self.passed_over],
-            "started": round(self.started, 3),
-            "seconds": round(self.seconds, 3),
-            "tick": self.tick,
-            **({"trace": self.trace.as_json()} if self.trace else {}),
-            "run_directory": str(self.directory) if self.directory else None,
-            "crashes": [record for record in self.records if record.get("kind") == "crash"],
-            "records": self.records,
-        }
-
-
-def plan(
-    scenario: Scenario,
-    *,
-    engine: str = "auto",
-    cpu: str | None = None,
-    timeout: float | None = None,
-    append: str = "",
-    trace: bool = False,
-    firmware: str | None = None,
-    say: Say = silently,
-    until_tick: int | None = None,
-) -> Job:
-    """Choose the engine and lay out the machine for a scenario, starting nothing.
-
-    ``say`` hears what takes long where an engine's processor has to be tried first.
-
-    Raises RunEnded: STALE_IMAGE, ENGINE_MISSING, or BAD_USAGE for a missing image or guest.
-    """
-    from harness import choose
-
-    ours = require_image()
-    for guest in scenario.guests:
-        if not guest.path.is_file():
-            raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
-    model = cpu or scenario.cpu
-    wanted = firmware or scenario.firmware
-    requires = (*scenario.requires, *filter(None, (wanted,)))
-    choice = choose.choose(requires, scenario.engines, engine, model, say=say)
-    limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
-    if trace and not re.search(r"(^| )trace=", f"{scenario.append} {append}"):
-        append = f"{append} trace={TRACED_EXITS}".strip()
-    known = scenario.path.parent == project.scenarios()
-    replay = ["run", scenario.name if known else str(scenario.path)]
-    replay += ["--engine", choice.engine.name, "--timeout", f"{limit:g}"]
-    replay += ["--cpu", cpu] if cpu else []
-    replay += ["--append", append] if append else []
-    replay += ["--firmware", firmware] if firmware else []
-    replay += ["--until-tick", str(until_tick)] if until_tick is not None else []
-    return Job(
-        name=scenario.name,
-        choice=choice,
-        boot=Boot(
-            image=ours,
-            command_line=" ".join(filter(None, (scenario.append, append))),
-            modules=tuple(Module(guest.path, guest.module_string) for guest in scenario.guests),
-            memory_mib=scenario.memory,
-            msrs=scenario.msrs,
-            until_tick=until_tick,
-            cpu_model=model,
-            firmware=wanted,
-        ),
-        limit=limit if until_tick is None else limit * REPLAY_PATIENCE,
-        replay=tuple(replay),
-        scenario=scenario,
-        expectations=scenario.expectations,
-        trace=trace,
-    )
-
-
-def require_image() -> Path:
-    """The hypervisor's image. RunEnded BAD_USAGE if it is not built, STALE_IMAGE if not anew."""
-    ours = project.image()
-    if not ours.is_file():
-        raise bad_usage(f"the hypervisor's image {ours} is missing; `make` builds it")
-    require_fresh(ours)
-    return ours
-
-
-def require_fresh(image_path: Path) -> None:
-    """RunEnded STALE_IMAGE if sources are newer; `make` is asked once a process for one image.
-
-    A session tests one image: that it was fresh at the session's start is what counts.
-    """
-    _fresh(image_path, image_path.stat().st_mtime_ns if image_path.exists() else 0)
-
-
-@lru_cache(maxsize=16)
-def _fresh(image_path: Path, _built: int) -> None:
-    image.require_fresh(image_path)  # what it raises is not cached
 
 
 def run(
@@ -340,28 +133,27 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:
-
-        def read_trace() -> None:
-            from harness import trace
-
-            outcome.trace = trace.fetch(machine.read_physical, job.boot.image)
-
+        autopsy = Autopsy(machine, judge, outcome)
+        machine.at_crash = autopsy.at_crash
         try:
-            if job.trace:
-                machine.before_end = read_trace
             rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
             observer.started(machine)
             _watch(job, machine, judge)
+            if job.trace:
+                outcome.trace = _trace_of(machine)
+            observer.decided(machine, None)
         except RunEnded as ended:
-            if job.trace and outcome.trace is None:
+            if ended.verdict is Verdict.PANIC:
+                _settle(machine)
+            if job.trace:
                 with suppress(RunEnded, Unsupported):  # what went wrong first is what counts
-                    read_trace()
+                    outcome.trace = _trace_of(machine)
             if ended.verdict is Verdict.VM_ENTRY_FAILED:
                 said = (f"{job.choice.engine.name}: {line}" for line in machine.running.remarks())
                 ended.evidence = (*said, *ended.evidence)
-            if ended.verdict is not outcome.expected:
-                outcome.post_mortem = _examine(machine, ended)
+            autopsy.at_end(ended)
             outcome.tick = _replay_until(ended.facts.get("tick"), job, machine)
+            observer.decided(machine, ended)
             raise
         finally:
             watching = False
@@ -380,15 +172,18 @@ def _replay_until(tick: object, job: Job, machine: Machine) -> int | None:
     return tick
 
 
-def _examine(machine: Machine, ended: RunEnded) -> list[str]:
-    """Look at the machine as it stands; the page for people, the rest in the run directory."""
-    from harness import postmortem
+def _settle(machine: Machine) -> None:
+    """Let a hypervisor that panics come to its end, which is the same place each time."""
+    deadline = time.monotonic() + ENDING_SECONDS * machine.engine.patience
+    while machine.end is None and machine.watch(deadline) and time.monotonic() < deadline:
+        pass
 
-    found = postmortem.examine(machine, ended)
-    if found is None:
-        return []
-    found.write(machine.directory)
-    return found.page()
+
+def _trace_of(machine: Machine) -> Trace:
+    """The exits that the machine kept, which stands still."""
+    from harness import trace
+
+    return trace.fetch(machine.read_physical, machine.boot.image)
 
 
 def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
@@ -407,6 +202,7 @@ def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
                 end = machine.wait(timeout=AS_LONG_AS_IT_LIVES)
             except _DecidedError:
                 # The verdict is known; what the machine still says makes the logs whole.
+                machine.await_freeze(timeout=ENDING_SECONDS)
                 machine.wait(timeout=ENDING_SECONDS)
     except RunEnded as ended:
         raise (judge.better(ended) if judge else ended) from None

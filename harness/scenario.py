@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import project
 from harness.engines.base import FIRMWARE
+from harness.guest import PROTOCOLS, DataFile, Guest, file_word
 from harness.verdict import RunEnded, Verdict, bad_usage
 
 SUFFIX = ".toml"
 MOST_MSRS = 64
+MOST_MIPS = 1000  # faster than any emulator; a 32-bit number of instructions a second
 ALLOWABLE = ("panic", "trap", "crash", "refused", "vm-refused", "report")
 """What ``allow`` can name: it ends a run by itself unless the scenario wants it."""
-
-
-@dataclass(frozen=True)
-class Guest:
-    """One guest: its image file, its name, and the ``key=value`` words of its module string."""
-
-    path: Path
-    name: str
-    options: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def module_string(self) -> str:
-        """What the hypervisor is told: the file's name, then ``key=value`` words."""
-        words = [self.path.name, f"name={self.name}"]
-        for key, value in self.options:
-            words.append(f'{key}="{value}"' if re.search(r"\s", value) else f"{key}={value}")
-        return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,8 @@ class Scenario:
     engines: tuple[str, ...] = ()
     cpu: str | None = None
     timeout: float = 10.0  # seconds for the machine as a whole
-    memory: int = 128  # MiB
+    memory: int | None = None  # MiB; None: what its guests need
+    mips: int | None = None  # how fast the machine is, where the engine decides that (bochs)
     append: str = ""
     msrs: tuple[tuple[int, int], ...] = ()  # what firmware writes before the image
     firmware: str | None = None  # None: the engine's default
@@ -145,8 +131,18 @@ class _Reader:
 
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
-            *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "append"),
-            *("msrs", "firmware", "heavy", "verdict", "forbid", "allow", "guest", "expect"),
+            *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "mips"),
+            *(
+                "append",
+                "msrs",
+                "firmware",
+                "heavy",
+                "verdict",
+                "forbid",
+                "allow",
+                "guest",
+                "expect",
+            ),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -157,6 +153,12 @@ class _Reader:
                     f"two guests are called {guest.name!r}; give one another `name`",
                     self.line_of(None, "guest", index),
                 )
+        for path, index in self.ambiguous(guests):
+            raise self.wrong(
+                f"another module is called {file_word(path)!r} too, and by that name the hypervisor"
+                f" finds {path}",
+                self.line_of(None, "guest", index),
+            )
         return Scenario(
             name=self.path.stem,
             path=self.path,
@@ -166,7 +168,8 @@ class _Reader:
             engines=top.strings("engines"),
             cpu=top.string("cpu", None) if "cpu" in data else None,
             timeout=top.positive("timeout", Scenario.timeout, (int, float), "seconds"),
-            memory=int(top.positive("memory", Scenario.memory, (int,), "MiB")),
+            memory=int(top.positive("memory", 0, (int,), "MiB")) if "memory" in data else None,
+            mips=self.mips(top) if "mips" in data else None,
             append=top.string("append", ""),
             msrs=self.msrs(top),
             firmware=top.choice(top.string("firmware"), "firmware", FIRMWARE)
@@ -179,6 +182,30 @@ class _Reader:
             guests=guests,
             expectations=tuple(self.expectation(t) for t in self.tables(data, "expect")),
         )
+
+    @staticmethod
+    def ambiguous(guests: Sequence[Guest]) -> Iterator[tuple[Path, int]]:
+        """Data files that share their name with another file, each with its guest's number."""
+        images = [guest.path for guest in guests]
+        for index, guest in enumerate(guests):
+            for one in guest.data:
+                others = [
+                    *images,
+                    *(
+                        data.path
+                        for other in guests
+                        for data in other.data
+                        if data.path != one.path
+                    ),
+                ]
+                if any(file_word(path) == file_word(one.path) for path in others):
+                    yield one.path, index
+
+    def mips(self, top: _Table) -> int:
+        value = int(top.positive("mips", 0, (int,), "million instructions a second"))
+        if value > MOST_MIPS:
+            raise self.wrong(f"`mips` can be at most {MOST_MIPS}", top.line("mips"))
+        return value
 
     def msrs(self, top: _Table) -> tuple[tuple[int, int], ...]:
         table = top.data.get("msrs", {})
@@ -198,9 +225,9 @@ class _Reader:
         return number
 
     def guest(self, table: _Table) -> Guest:
-        table.only(("image", "name", "options"))
-        image = table.string("image")
-        path = self.image_path(image)
+        table.only(("image", "name", "options", "boot", "cmdline", "initrd", "modules"))
+        boot = table.choice(table.string("boot", PROTOCOLS[0]), "boot", PROTOCOLS)
+        path = self.image_path(table.string("image"), boot)
         name = table.string("name", path.stem)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
             raise self.wrong(
@@ -210,23 +237,51 @@ class _Reader:
         options = table.data.get("options", {})
         if not isinstance(options, dict):
             raise table.wrong_type("options", "a table of words", options)
-        return Guest(path, name, tuple(self.word(table, k, v) for k, v in options.items()))
+        initrd = (
+            self.data_file(table, "initrd", table.string("initrd", ""))
+            if "initrd" in table.data
+            else None
+        )
+        modules = tuple(self.data_file(table, "modules", text) for text in table.strings("modules"))
+        cmdline = self.text(table, "cmdline", table.string("cmdline", ""))
+        for key, protocols in (
+            ("cmdline", PROTOCOLS[1:]),
+            ("initrd", ("linux",)),
+            ("modules", ("multiboot",)),
+        ):
+            if key in table.data and boot not in protocols:
+                raise self.wrong(f"`{key}` is nothing for boot = {boot!r}", table.line(key))
+        words = tuple(self.word(table, k, v) for k, v in options.items())
+        return Guest(path, name, words, boot, cmdline, initrd, modules)
 
-    def image_path(self, image: str) -> Path:
+    def image_path(self, image: str, boot: str) -> Path:
         if "/" in image or image.endswith((".bin", ".elf")):
             return (self.path.parent / image).resolve()
-        return project.guest(image)
+        return project.guest(image) if boot == PROTOCOLS[0] else project.guest_file(image)
+
+    def data_file(self, table: _Table, key: str, text: str) -> DataFile:
+        text = self.text(table, key, text).strip()
+        name, _, words = text.partition(" ") if key == "modules" else (text, "", "")
+        if not name.rsplit("/", 1)[-1]:
+            raise self.wrong(f"`{key}` names no file", table.line(key))
+        path = (self.path.parent / name).resolve() if "/" in name else project.guest_file(name)
+        return DataFile(path, words.strip())
 
     def word(self, table: _Table, key: str, value: Any) -> tuple[str, str]:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise table.wrong_type(f"options.{key}", "a string or a whole number", value)
-        if re.search(r'["\x00-\x1f]', str(value)) or re.search(r'[\s"=]', key):
+        if re.search(r'[\s"=]', key):
+            raise self.wrong(f"{key!r} can't be an option's name", table.line("options"))
+        return key, self.text(table, "options", str(value))
+
+    def text(self, table: _Table, key: str, text: str) -> str:
+        """Something that goes into a module's string."""
+        if re.search(r"[\x00-\x1f\x7f]", text):
             raise self.wrong(
-                f"options.{key} can't be told to the hypervisor: "
-                "quotes and control characters have no place in a module's string",
-                table.line("options"),
+                f"`{key}` can't be told to the hypervisor: it has a control character in it",
+                table.line(key),
             )
-        return key, str(value)
+        return text
 
     def expectation(self, table: _Table) -> Expectation:
         table.only(("console", "record", "where"))

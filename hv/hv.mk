@@ -1,7 +1,8 @@
 # How the hypervisor and its guests are built. Included by the Makefile at the top.
 #
 #   hv                all images: build/vanderpool.elf, build/vanderpool-selftest.elf,
-#                     build/vanderpool-vmentry.elf, build/probe.elf, build/guests/*.bin
+#                     build/vanderpool-vmentry.elf, build/probe.elf, build/guests/*.bin, and the
+#                     programs that real systems run as guests: linux-init.cpio, mach-task.elf
 #   hv-warnings       the same sources with every warning an error
 #   hv-format-check   clang-format over hv/ (CLANG_FORMAT names the program)
 
@@ -9,6 +10,7 @@
 OUT     ?= build
 CC      := $(CROSS_COMPILE)gcc
 OBJCOPY := $(CROSS_COMPILE)objcopy
+PYTHON  ?= python3
 CLANG_FORMAT ?= .venv/bin/clang-format
 
 # Warnings that point at real mistakes; `make check` turns them into errors.
@@ -55,11 +57,20 @@ HV_GUEST_RUNTIME := hv/guests/runtime.S hv/guests/runtime.c hv/guests/interrupts
 HV_GUESTS := $(basename $(notdir $(filter-out $(HV_GUEST_RUNTIME),$(wildcard hv/guests/*.c hv/guests/*.S))))
 HV_REAL_GUESTS := modes events-real
 
-HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c)
-HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S)))
+# Real systems as guests (`make guests` fetches them) run first programs of ours: of Linux, static and
+# without a C library; of GNU Mach, 32-bit.
+HV_LINUX_PROGRAMS := init shell
+HV_LINUX_SHARED   := hv/guests/linux/start.S hv/guests/linux/system.c
+HV_PROGRAM_FLAGS  := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,noexecstack
+
+# The shell's archive needs what `make guests` fetches: without it there is none.
+HV_FETCHED := $(if $(wildcard $(OUT)/guests/busybox),$(OUT)/guests/linux-shell.cpio)
+
+HV_C_SOURCES := $(wildcard hv/*.c hv/*/*.c hv/guests/*/*.c)
+HV_ALL_OBJECTS := $(call hv_objects,$(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*.S hv/guests/*/*.c hv/guests/*/*.S)))
 
 .PHONY: hv hv-warnings hv-format-check hv-format
-hv: $(OUT)/vanderpool.elf $(OUT)/vanderpool-selftest.elf $(OUT)/vanderpool-vmentry.elf $(OUT)/probe.elf $(HV_GUESTS:%=$(OUT)/guests/%.bin) $(OUT)/compile_commands.json
+hv: $(OUT)/vanderpool.elf $(OUT)/vanderpool-selftest.elf $(OUT)/vanderpool-vmentry.elf $(OUT)/probe.elf $(HV_GUESTS:%=$(OUT)/guests/%.bin) $(HV_LINUX_PROGRAMS:%=$(OUT)/guests/linux-%.elf) $(OUT)/guests/linux-init.cpio $(OUT)/guests/mach-task.elf $(HV_FETCHED) $(OUT)/compile_commands.json
 
 $(OUT)/vanderpool.elf: $(call hv_objects,$(HV_IMAGE)) hv/boot/image.ld hv/hv.mk
 	$(call say,LD,$@)
@@ -91,6 +102,27 @@ $(OUT)/guests/%.elf: $(OUT)/hv/guests/%.S.o hv/guests/guest.ld hv/hv.mk
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(HV_LDFLAGS) -Wl,-T,hv/guests/guest.ld -o $@ $(filter %.o,$^)
+
+$(HV_LINUX_PROGRAMS:%=$(OUT)/guests/linux-%.elf): $(OUT)/guests/linux-%.elf: $(OUT)/hv/guests/linux/%.c.o $(call hv_objects,$(HV_LINUX_SHARED)) hv/hv.mk
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(HV_PROGRAM_FLAGS) -o $@ $(filter %.o,$^)
+$(OUT)/guests/linux-init.elf: $(OUT)/hv/guests/linux/sha256.c.o
+
+$(OUT)/guests/linux-init.cpio: $(OUT)/guests/linux-init.elf harness/cpio.py hv/hv.mk
+	$(call say,CPI,$@)
+	$(Q)$(PYTHON) -ES -m harness.cpio $@ init=$< dev/console=c5:1
+
+$(OUT)/guests/linux-shell.cpio: $(OUT)/guests/linux-shell.elf $(OUT)/guests/busybox harness/cpio.py hv/hv.mk
+	$(call say,CPI,$@)
+	$(Q)$(PYTHON) -ES -m harness.cpio $@ init=$< bin/busybox=$(OUT)/guests/busybox bin/sh=@busybox \
+		dev/console=c5:1 proc=/ sys=/
+
+$(OUT)/hv/guests/mach/%.o: HV_CFLAGS += -m32
+$(OUT)/guests/mach-task.elf: $(OUT)/hv/guests/mach/traps.S.o $(OUT)/hv/guests/mach/task.c.o hv/hv.mk
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -m32 $(HV_PROGRAM_FLAGS) -o $@ $(filter %.o,$^)
 
 # Kept, although only a step: symbols for debugging, objects for the next build.
 .SECONDARY:
@@ -127,13 +159,14 @@ $(OUT)/compile_commands.json: hv/hv.mk $(HV_C_SOURCES)
 		separator=',\n'; done | sed 's/\\n/\n/g'; printf '\n]\n'; } > $@
 
 hv-warnings: $(HV_OFFSETS)
-	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c)); do \
-		case $$source in *.c) $(CC) $(HV_CFLAGS) -Werror -fsyntax-only $$source || exit 1;; esac; done
+	@for source in $(sort $(HV_IMAGE) $(HV_SELFTEST) $(HV_VMENTRY) $(HV_PROBE) $(wildcard hv/guests/*.c hv/guests/*/*.c)); do \
+		case $$source in hv/guests/mach/*) bits=-m32;; *) bits=;; esac; \
+		case $$source in *.c) $(CC) $(HV_CFLAGS) $$bits -Werror -fsyntax-only $$source || exit 1;; esac; done
 
 hv-format-check:
-	@$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
+	@$(CLANG_FORMAT) --dry-run -Werror $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h hv/guests/*/*.h)
 
 hv-format:
-	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h)
+	@$(CLANG_FORMAT) -i $(HV_C_SOURCES) $(wildcard hv/*.h hv/*/*.h hv/guests/*/*.h)
 
 -include $(HV_ALL_OBJECTS:.o=.d) $(HV_OFFSETS:%=%.d)

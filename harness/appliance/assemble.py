@@ -12,17 +12,16 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import bootstrap, project
-from harness.appliance import cpio, debian, system, vmlinux
-from harness.appliance.debian import Package, Say
+from harness import bootstrap, cpio, debian, project
+from harness.appliance import kernel, system, vmlinux
 from harness.appliance.unavailable import Unavailable
+from harness.debian import Package, Say
 from harness.engines.base import Availability
 
 KERNEL = "vmlinux"
@@ -31,9 +30,9 @@ VERSIONS = "versions.json"
 
 _HERE = Path(__file__).parent
 _INSIDE = _HERE / "inside"
-_RECIPE = ("assemble.py", "cpio.py", "debian.py", "system.py", "vmlinux.py")
+_RECIPE = ("assemble.py", "../cpio.py", "kernel.py", "system.py", "vmlinux.py")
 _UNFINISHED = ".unfinished-"
-_TOOLS = ("apt-get", "apt-cache", "dpkg-deb", "gcc", "objcopy", "ldd")
+_TOOLS = (*debian.TOOLS, "gcc", "objcopy", "ldd")
 _NOT_LOADED = (".BTF", ".orc_unwind", ".orc_unwind_ip", "__mcount_loc")  # sections of modules
 _COMPILE = ("-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 
@@ -78,7 +77,7 @@ def assemble(say: Say, *, renew: bool = False) -> Parts:
         place.mkdir(parents=True, exist_ok=True)
         with _alone(place, say):
             parts = _newest(digest)
-            if parts is None or (renew and _outdated(parts, place)):
+            if parts is None or (renew and _outdated(parts)):
                 _require_debian()
                 parts = _make(place, needed, digest, say)
             _remove_others(place, parts)
@@ -91,19 +90,12 @@ def assemble(say: Say, *, renew: bool = False) -> Parts:
 
 def _require_debian() -> None:
     try:
-        facts = platform.freedesktop_os_release()
-    except OSError:
-        facts = {}
-    families = {facts.get("ID", ""), *facts.get("ID_LIKE", "").split()}
-    if "debian" not in families or "ubuntu" in families or platform.machine() != "x86_64":
-        name = facts.get("PRETTY_NAME", platform.system())
-        raise Unavailable(
-            f"it is made from Debian's packages for amd64, and this is {name} on"
-            f" {platform.machine()}"
-        )
+        debian.require()
+    except debian.Unobtainable as error:
+        raise Unavailable(error.reason, error.remedy) from None
     for tool in _TOOLS:
         if shutil.which(tool) is None:
-            raise Unavailable(f"{tool} is not installed", "`make setup` installs what is needed.")
+            raise Unavailable(f"{tool} is not installed", "make setup")
 
 
 def _digest(files: tuple[Path, ...]) -> str:
@@ -127,8 +119,8 @@ def _newest(digest: str) -> Parts | None:
     return None
 
 
-def _outdated(parts: Parts, place: Path) -> bool:
-    listed = debian.listed_kernel(place)
+def _outdated(parts: Parts) -> bool:
+    listed = kernel.listed()
     return listed is not None and str(listed) != parts.versions["kernel"]
 
 
@@ -153,9 +145,9 @@ def _remove_others(place: Path, parts: Parts) -> None:
 def _make(place: Path, needed: tuple[Path, ...], digest: str, say: Say) -> Parts:
     with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=place) as name:
         work = Path(name)
-        package, file = debian.fetch_kernel(work, say)
+        package, file = kernel.fetch(say)
         say("taking the kernel apart")
-        image = debian.take_apart(file, str(package), work)
+        image = kernel.take_apart(file, str(package), work)
         made = work / "made"
         made.mkdir()
         try:
@@ -182,7 +174,7 @@ def _contents(work: Path, needed: tuple[Path, ...]) -> dict[str, cpio.Entry]:
         "/init": cpio.File(_agent(work), 0o755),
         "/dev/console": cpio.CharacterDevice(5, 1),
     }
-    for module in debian.MODULES:
+    for module in kernel.MODULES:
         contents[f"/modules/{module}.ko"] = cpio.File(_lean(work, module))
     for path in needed:
         contents[os.path.normpath(path)] = cpio.File(path, 0o755)

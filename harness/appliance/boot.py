@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import multiboot, supervise
-from harness.appliance import agent, cpio, pvh
+from harness import cpio, multiboot, supervise
+from harness.appliance import agent, pvh
 from harness.appliance.agent import Agent, Ready
 from harness.appliance.assemble import Parts
 from harness.engines import bochs_process, rom
@@ -91,7 +91,7 @@ def start(parts: Parts, directory: Path, extra: Mapping[str, Path]) -> Appliance
     if binary is None or not available.usable:
         raise RunEnded(
             Verdict.ENGINE_MISSING,
-            f"{available.reason}; `{available.remedy}` would provide it.",
+            available.sentence,
             facts={"remedy": available.remedy},
         )
     base = _write_images(parts, directory, extra)

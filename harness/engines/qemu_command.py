@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import multiboot
 from harness.engines.base import FIRMWARE, Boot
+from harness.guest import file_word
 from harness.verdict import bad_usage
 
 
@@ -51,13 +52,16 @@ def set_up(
     """
     if firmware not in FIRMWARE:
         raise bad_usage(f"{firmware!r} is no firmware: it must be {' or '.join(FIRMWARE)}.")
-    if boot.until_tick is not None:
-        raise bad_usage("QEMU can't stop at a tick; bochs can.")
+    if boot.until_tick is not None and not counts(extra):
+        raise bad_usage(
+            "QEMU can't stop at a tick where it does not count instructions, as it does for a "
+            "scenario that requires deterministic; bochs can."
+        )
     if boot.msrs:
         raise bad_usage("QEMU can't set MSRs before the image runs; bochs can.")
     layout = multiboot.lay_out(boot)
     files: dict[str, Path] = {}
-    kernel = multiboot.file_word(boot.image)
+    kernel = file_word(boot.image)
     if layout.kernel.native:
         _name(files, kernel, boot.image)
     else:  # QEMU's loader takes ELF32 only
@@ -66,10 +70,15 @@ def set_up(
     modules = []
     for module in boot.modules:
         # QEMU opens the string's first word, and hands the whole string to the kernel.
-        string = module.string.strip() or multiboot.file_word(module.path)
+        string = module.string.strip() or file_word(module.path)
         _name(files, string.split(" ", 1)[0], module.path)
         modules.append(string)
     return Setup(boot, accelerator, cpu, firmware, kernel, tuple(modules), files, extra)
+
+
+def counts(arguments: Sequence[str]) -> bool:
+    """Whether a QEMU with these arguments counts instructions: each is a tick of virtual time."""
+    return "-icount" in arguments
 
 
 def _name(files: dict[str, Path], word: str, target: Path) -> None:

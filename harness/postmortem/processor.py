@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from harness.postmortem.body import Body
 from harness.postmortem.section import Section
@@ -77,22 +78,25 @@ def _structure(title: str, fields: Mapping[str, int], shown: Sequence[str]) -> S
 
 
 def last_exits(body: Body) -> Iterator[Section]:
-    """The newest exits of each guest, out of the hypervisor's trace."""
+    """The newest exits of each processor, out of the hypervisor's trace."""
     from harness import trace
+    from harness.timeline import described
 
     if not any(r.kind == "vm-start" for r in body.machine.records):
         return
-    if "trace=" not in body.machine.boot.command_line:
-        yield Section(
-            "last exits", ["not traced; replay.sh --trace FILE.txt does it again and keeps them"]
-        )
-        return
     found = trace.fetch(body.read, body.places.image)
-    for guest in found.guests():
-        last = found.of(guest)[-EXITS_SHOWN:]
+    if not found.on:
+        yield Section("last exits", ["none were kept: the hypervisor was booted without trace="])
+        return
+    guest = max((len(one.guest) for one in found.exits), default=0)
+    for cpu, lost in enumerate(found.overwritten):
+        exits = [one for one in found.exits if one.cpu == cpu]
+        last = exits[-EXITS_SHOWN:]
+        older = lost + len(exits) - len(last)
         lines = [
-            f"{one.time:>14}  {one.kind:<16} {one.what:<24} rip {one.rip:#x}"
-            + ("" if one.cycles is None else f"  {one.cycles} cycles")
+            f"{one.time:>14}  {one.guest:<{guest}}  {described(one):<32} rip {one.rip:#x}"
+            + ("  not done" if one.cycles is None else f"  {one.cycles} cycles")
             for one in reversed(last)
         ]
-        yield Section(f"last {len(last)} exits of {guest}, newest first", lines, page=5)
+        title = f"last {len(last)} exits of CPU {cpu}, newest first, after {older} older ones"
+        yield Section(title, lines, [asdict(one) for one in reversed(last)], page=4)

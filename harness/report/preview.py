@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from harness.job import Job
 from harness.report.screen import Screen
 from harness.report.terminal import engine_line
 from harness.report.text import plain
-from harness.runner import Job
 
 
 def show(jobs: Sequence[Job], *, as_json: bool) -> int:

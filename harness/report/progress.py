@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from harness.job import Job
+from harness.observer import Silent
+from harness.outcome import Outcome
 from harness.report.screen import Screen
 from harness.report.terminal import write_verdict
 from harness.report.text import Cleaner, plain
-from harness.runner import Job, Outcome, Silent
 
 if TYPE_CHECKING:
     from rich.live import Live

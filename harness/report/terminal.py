@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.job import Job
+from harness.observer import Silent
+from harness.outcome import Outcome
 from harness.report.screen import Screen
 from harness.report.text import Cleaner, plain
-from harness.runner import Job, Outcome, Silent
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:

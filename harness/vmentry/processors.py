@@ -61,7 +61,6 @@ def _record(model: str, directory: Path) -> dict[str, Any]:
         cpu=model,
         append="debug=bad-controls",
         directory=directory,
-        observer=runner.Silent(),
     )
     text = (directory / "records.jsonl").read_text(encoding="utf-8")
     crash = source_record.find(text)

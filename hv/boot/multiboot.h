@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 enum multiboot_info_flag {
+    MULTIBOOT_INFO_MEMORY = 1 << 0,
     MULTIBOOT_INFO_COMMAND_LINE = 1 << 2,
     MULTIBOOT_INFO_MODULES = 1 << 3,
     MULTIBOOT_INFO_MEMORY_MAP = 1 << 6,

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "core/foreground.h"
 #include "core/format.h"
 #include "core/serial.h"
 #include "core/time.h"
@@ -10,6 +11,14 @@ enum { LINE_SIZE = 512 };
 
 void console_open(void) {
     serial_open(SERIAL_COM1);
+}
+
+static void write_line(char *line, size_t length) {
+    line[length++] = '\r';
+    line[length++] = '\n';
+    foreground_break_off();
+    serial_write(SERIAL_COM1, line, length);
+    foreground_go_on();
 }
 
 void print(const char *area, const char *format_text, ...) {
@@ -21,9 +30,7 @@ void print(const char *area, const char *format_text, ...) {
     va_start(arguments, format_text);
     length += format_list(line + length, sizeof line - 2 - length, format_text, arguments);
     va_end(arguments);
-    line[length++] = '\r';
-    line[length++] = '\n';
-    serial_write(SERIAL_COM1, line, length);
+    write_line(line, length);
 }
 
 /* Control characters would let a guest write over another's lines. UTF-8 may pass, but not its C1
@@ -40,7 +47,5 @@ void console_guest_line(const char *name, const char *text, size_t length) {
         bool last = i + 1 == length;
         line[at++] = steers(text[i], last ? '\0' : text[i + 1]) ? '?' : text[i];
     }
-    line[at++] = '\r';
-    line[at++] = '\n';
-    serial_write(SERIAL_COM1, line, at);
+    write_line(line, at);
 }

@@ -12,8 +12,16 @@ enum { SERIAL_FIFO_DEPTH = 16 }; /* bytes that the UART holds in each direction 
 void serial_open(enum serial_port port);
 void serial_write(enum serial_port port, const char *text, size_t length);
 
+/* From now on a byte is taken in only once the one before was read, so that whoever sends more than is
+ * read has to wait. The FIFO of an emulated UART (Bochs's) takes bytes at the line's rate, and loses
+ * those that find it full. */
+void serial_take_singly(enum serial_port port);
+
 /* Returns when the last bit has left the wire: power-off must not cut off the last line. */
 void serial_drain(enum serial_port port);
 
 /* Takes a byte that has come; false if there is none. */
 bool serial_read(enum serial_port port, uint8_t *byte);
+
+/* Likewise, but waits for as long as the next byte of several takes to come. */
+bool serial_read_next(enum serial_port port, uint8_t *byte);

@@ -16,19 +16,27 @@ enum word_result word_next(const char **text, struct word *word) {
         return WORD_NONE;
     }
     char *to = word->key;
-    size_t length = 0;
+    size_t length = 0, size = sizeof word->key;
     bool quoted = false, too_long = false;
     word->has_value = false;
     word->value[0] = '\0';
     for (; *at && (quoted || !is_space(*at)); at++) {
         if (*at == '"') {
             quoted = !quoted;
-        } else if (*at == '=' && !word->has_value && !quoted) {
+            continue;
+        }
+        if (*at == '=' && !word->has_value && !quoted) {
             to[length] = '\0';
             to = word->value;
             length = 0;
+            size = sizeof word->value;
             word->has_value = true;
-        } else if (length < WORD_SIZE - 1) {
+            continue;
+        }
+        if (quoted && *at == '\\' && (at[1] == '"' || at[1] == '\\')) {
+            at++;
+        }
+        if (length < size - 1) {
             to[length++] = *at;
         } else {
             too_long = true;

@@ -1,14 +1,13 @@
-/* What a guest prints, put together to whole lines. */
+/* What a guest prints, put together to whole lines; as it is while it has the foreground. */
 #pragma once
 
 #include <stdint.h>
 
-enum { GUEST_LINE_SIZE = 256 };
+#include "core/foreground.h"
 
 struct guest_console {
     const char *name;
-    char line[GUEST_LINE_SIZE];
-    unsigned length;
+    struct unfinished line;
 };
 
 void guest_console_put(struct guest_console *console, uint8_t byte);

@@ -42,10 +42,13 @@ void machine_create(struct machine *machine, struct program program) {
     *machine = (struct machine){.vm.options = {"selftest", MACHINE_MEMORY, VCPU_LONG}};
     vm->memory = pages_allocate(MACHINE_MEMORY / PAGE_SIZE, 512);
     vm->map = virt->map_create();
-    uint64_t bytes = (uint64_t)(program.end - program.start);
+    static struct guest_boot boot;
+    struct load_refusal refusal;
+    boot.image = (struct guest_file){(const uint8_t *)program.start,
+                                     (uint64_t)(program.end - program.start)};
     if (!vm->memory || !vm->map ||
         !virt->map_add(vm->map, 0, (uint64_t)vm->memory, MACHINE_MEMORY) ||
-        !loader_flat(vm, program.start, bytes, &start)) {
+        !loader_load(vm, &boot, &start, &refusal)) {
         panic("there is no room for a self-test's guest");
     }
     vm->vcpu = virt->vcpu_create(vm, &start);
@@ -65,7 +68,7 @@ void machine_destroy(struct machine *machine) {
 }
 
 struct entry_result machine_enter(struct machine *machine) {
-    machine->vm.vcpu->slice_end = rdtsc() + MACHINE_PATIENCE;
+    machine->vm.vcpu->deadline = rdtsc() + MACHINE_PATIENCE;
     vmx_prepare_entry(machine->vcpu);
     struct entry_result result = enter(machine->vcpu);
     if (result.entered) {

@@ -1,7 +1,7 @@
 #include "selftest/product.h"
 
-#include "core/boot_info.h"
 #include "selftest/selftest.h"
+#include "vm/loader.h"
 #include "vm/scheduler.h"
 
 static unsigned ended;
@@ -15,11 +15,12 @@ static void count_end(struct vm *vm) {
 
 const struct vm *product_runs(struct program program, void (*prepare)(struct vm *vm)) {
     static struct vm vm;
-    static struct boot_module module;
+    static struct guest_boot boot;
     static const struct vm_options options = {"selftest", 2 << 20, VCPU_LONG};
-    module = (struct boot_module){.start = (uint64_t)program.start, .end = (uint64_t)program.end};
+    boot.image = (struct guest_file){(const uint8_t *)program.start,
+                                     (uint64_t)(program.end - program.start)};
     ended = 0;
-    if (check(vm_create(&vm, &options, &module), "the guest could not be created")) {
+    if (check(vm_create(&vm, &options, &boot), "the guest could not be created")) {
         if (prepare) {
             prepare(&vm);
         }

@@ -1,8 +1,8 @@
 /* Where memory is out: no guest, no page lost, no panic. */
-#include "core/boot_info.h"
 #include "core/pages.h"
 #include "selftest/machine.h"
 #include "selftest/selftest.h"
+#include "vm/loader.h"
 #include "vm/virt.h"
 #include "vmx/instructions.h"
 
@@ -79,17 +79,18 @@ SELFTEST(vm_without_memory,
          "where memory is out a guest is refused, with nothing of it left behind") {
     static struct scarcity scarcity;
     static struct vm vm;
-    static struct boot_module module;
+    static struct guest_boot boot;
     static const struct vm_options options = {"scarce", GUEST_BYTES, VCPU_LONG};
     struct program program = PROGRAM(exit_42);
-    module = (struct boot_module){.start = (uint64_t)program.start, .end = (uint64_t)program.end};
+    boot.image = (struct guest_file){(const uint8_t *)program.start,
+                                     (uint64_t)(program.end - program.start)};
     void *memory = pages_allocate(GUEST_PAGES, GUEST_PAGES);
     scarcity_begin(&scarcity);
-    check(!vm_create(&vm, &options, &module), "a guest came out of no memory");
+    check(!vm_create(&vm, &options, &boot), "a guest came out of no memory");
     check_equal("the free pages", pages_available(), 0);
     pages_free(memory, GUEST_PAGES);
     bool created;
-    while (!(created = vm_create(&vm, &options, &module))) {
+    while (!(created = vm_create(&vm, &options, &boot))) {
         check(pages_available() == GUEST_PAGES + scarcity.given, "of %u pages %lu are left",
               GUEST_PAGES + scarcity.given, pages_available());
         if (!scarcity_give(&scarcity)) {

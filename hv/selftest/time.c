@@ -43,13 +43,13 @@ SELFTEST(deadlines_are_absolute,
          "a deadline that has passed already is one for the next entry at once") {
     struct machine machine;
     machine_create(&machine, PROGRAM(count_up));
-    machine.vm.vcpu->slice_end = rdtsc();
+    machine.vm.vcpu->deadline = rdtsc();
     vmx_prepare_entry(machine.vcpu);
     check_equal("the exit reason", enter(machine.vcpu).reason, REASON_PREEMPTION_TIMER);
     check_equal("what it counted", machine.registers->rax, 0);
     /* One that is further away than the timer can count: the timer is set to its most. */
     unsigned rate = vmx_capabilities.misc & MISC_TIMER_RATE;
-    machine.vm.vcpu->slice_end = rdtsc() + (1ull << (33 + rate));
+    machine.vm.vcpu->deadline = rdtsc() + (1ull << (33 + rate));
     vmx_prepare_entry(machine.vcpu);
     check_equal("the timer", vmcs_read(VMX_PREEMPTION_TIMER_VALUE), 0xffffffff);
     machine_destroy(&machine);

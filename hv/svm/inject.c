@@ -37,13 +37,19 @@ static void keep_interrupted_event(struct svm_vcpu *vcpu) {
     events_restore(&vcpu->vcpu.events, event);
 }
 
-/* A virtual interrupt that the guest could not take is still there (15.21.4): next time, perhaps
- * another one is more urgent. */
+/* A virtual interrupt that an exit forestalled is still there (15.21.4): next time, perhaps something
+ * else is more urgent. Or it was only the window. */
 static void take_back_virtual_interrupt(struct svm_vcpu *vcpu) {
     struct vmcb_control *control = &vcpu->vmcb->control;
     if (control->v_irq & V_IRQ) {
         control->v_irq &= (uint8_t)~V_IRQ;
-        events_raise_interrupt(&vcpu->vcpu.events, control->v_intr_vector);
+        if (!vcpu->window) {
+            events_raise_interrupt(&vcpu->vcpu.events, control->v_intr_vector);
+        }
+    }
+    if (vcpu->window) {
+        vcpu->window = false;
+        vmcb_set_intercept(vcpu->vmcb, INTERCEPT_VINTR, false);
     }
 }
 
@@ -131,19 +137,25 @@ static void inject(struct svm_vcpu *vcpu, struct event event) {
 }
 
 /*
- * By V_IRQ, for which the processor itself waits until the guest is ready. EVENTINJ, which would do for a
- * guest that is ready now, makes QEMU's TCG deliver twice: so only where V_IRQ would not do.
+ * To a guest that is ready for it. By V_IRQ: EVENTINJ makes QEMU's TCG deliver twice, so only where V_IRQ
+ * would not do.
  */
 static void post_interrupt(struct svm_vcpu *vcpu, uint8_t vector) {
     struct vmcb *vmcb = vcpu->vmcb;
-    if (svm_quirks.virtual_interrupts_need_sti && vmcb->state.rflags & RFLAGS_IF &&
-        !(vmcb->control.eventinj & EVENT_VALID)) {
+    if (svm_quirks.virtual_interrupts_need_sti) {
         vmcb->control.eventinj =
             vector | (uint32_t)EVENT_INTERRUPT << EVENT_TYPE_SHIFT | EVENT_VALID;
         return;
     }
     vmcb->control.v_irq |= V_IRQ;
     vmcb->control.v_intr_vector = vector;
+}
+
+/* 15.21.4: an exit as soon as the guest could take an interrupt, whichever that will be then. */
+static void open_window(struct svm_vcpu *vcpu) {
+    vcpu->window = true;
+    vcpu->vmcb->control.v_irq |= V_IRQ;
+    vmcb_set_intercept(vcpu->vmcb, INTERCEPT_VINTR, true);
 }
 
 static void deliver(struct svm_vcpu *vcpu) {
@@ -168,15 +180,20 @@ static void deliver(struct svm_vcpu *vcpu) {
     if (at_once) {
         apic_kick(); /* an exit before the first instruction of the exception's handler */
     }
-    struct event_blocking ready = {.in_nmi = true};
-    event = events_take(events, ready);
+    bool ready =
+        vcpu->vmcb->state.rflags & RFLAGS_IF && !(vcpu->vmcb->control.eventinj & EVENT_VALID);
+    blocking = (struct event_blocking){.interrupts_off = !ready, .in_nmi = true};
+    event = events_take(events, blocking);
     if (event.valid) {
         post_interrupt(vcpu, event.vector);
+    } else if (events_want_interrupt_window(events)) {
+        open_window(vcpu);
     }
 }
 
 void svm_prepare_entry(struct svm_vcpu *vcpu) {
     struct vmcb *vmcb = vcpu->vmcb;
+    vmcb->control.tsc_offset = -vcpu->vcpu.clock.behind; /* vm/clock.h */
     vmcb->control.eventinj = 0;
     vmcb->control.intercept_exceptions = WATCHED;
     if (vcpu->stepping_iret) {
@@ -187,7 +204,8 @@ void svm_prepare_entry(struct svm_vcpu *vcpu) {
             deliver(vcpu);
         }
         /* With more interrupts waiting, the next one is posted when the first one's handler returns. */
-        bool more = events_want_interrupt_window(&vcpu->vcpu.events);
+        bool more = events_want_interrupt_window(&vcpu->vcpu.events) &&
+                    (!vcpu->window || vmcb->control.eventinj & EVENT_VALID);
         vmcb_set_intercept(vmcb, INTERCEPT_IRET, vcpu->in_nmi || more);
     }
 }

@@ -55,8 +55,7 @@ static void set_control(struct svm_vcpu *vcpu, uint64_t n_cr3) {
     }
     control->iopm_base_pa = svm_bitmaps_io();
     control->msrpm_base_pa = svm_bitmaps_msr();
-    control->tsc_offset = -rdtsc(); /* the guest's TSC starts at 0, like after a reset */
-    control->guest_asid = 1;        /* until asid_take */
+    control->guest_asid = 1; /* until asid_take */
     control->v_intr_masking = V_INTR_MASKING;
     control->v_intr_prio = V_IGN_TPR | 0xf;
     control->nested_control = NP_ENABLE;

@@ -16,6 +16,8 @@ struct svm_vcpu {
     unsigned length;       /* of the instruction that control_access.c has decoded */
     const char *violation; /* what VMRUN was going to find wrong with the VMCB, or NULL */
 
+    bool window; /* inject.c: V_IRQ stands for no interrupt, its exit is awaited */
+
     /* inject.c: one instruction of the guest is stepped over, to get an exit behind it */
     bool in_nmi;   /* until its IRET */
     bool stepping; /* RFLAGS.TF is ours, */

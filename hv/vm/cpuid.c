@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core/time.h"
 #include "cpu/control.h"
 #include "debug.h"
 #include "guests/abi.h"
@@ -18,6 +19,9 @@ struct cpuid_rule {
 };
 
 enum {
+    LEAF_XSAVE = 0xd,
+    LEAF_TSC = 0x15,
+    LEAF_FREQUENCY = 0x16,
     LEAF_HYPERVISOR = 0x40000000,
     LEAF_HYPERVISOR_CALL = GUEST_CPUID_HYPERCALL, /* the highest one that tells anything */
     LEAF_HYPERVISOR_LAST = 0x400000ff
@@ -35,6 +39,14 @@ enum {
 #define SHOWN_7_EBX                                                                  \
     (CPUID_7_EBX_FSGSBASE | CPUID_7_EBX_BMI1 | CPUID_7_EBX_AVX2 | CPUID_7_EBX_SMEP | \
      CPUID_7_EBX_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_SMAP | CPUID_7_EBX_ADX)
+
+/* On AMD's processors these stand here too. */
+#define HIDDEN_80000001_EDX \
+    (CPUID_1_EDX_VME | CPUID_1_EDX_MCE | CPUID_1_EDX_APIC | CPUID_1_EDX_MTRR | CPUID_1_EDX_MCA)
+
+/* LAHF in 64-bit mode, LZCNT, SSE4A, misaligned SSE, PREFETCH, XOP, FMA4, TBM: instructions only. */
+#define SHOWN_80000001_ECX \
+    (1u << 0 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 | 1u << 16 | 1u << 21)
 
 static const struct cpuid_rule rules[] = {
     {1, ANY, {ALL, 0x0000ffff, ~HIDDEN_1_ECX, ~HIDDEN_1_EDX}, {0, 0, CPUID_1_ECX_HYPERVISOR, 0}},
@@ -55,10 +67,21 @@ static const struct cpuid_rule rules[] = {
      ANY,
      {0, 0, 0, 0},
      {LEAF_HYPERVISOR_CALL, 0x646e6156, 0x6f707265, 0x56486c6f}},
-    {0x80000001, ANY, {ALL, ALL, ~CPUID_80000001_ECX_SVM, ALL}, {0}},
-    /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered. */
-    {0x80000008, ANY, {0x000000ff, ALL, ALL, ALL}, {48 << 8, 0, 0, 0}},
+    {0x80000001, ANY, {ALL, ALL, SHOWN_80000001_ECX, ~HIDDEN_80000001_EDX}, {0}},
+    {0x80000007, ANY, {0, 0, 0, CPUID_80000007_EDX_INVARIANT_TSC}, {0}}, /* power management */
+    /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered; one processor (ECX); what
+     * EBX has against speculation goes by MSRs. */
+    {0x80000008, ANY, {0x000000ff, 0, 0, 0}, {48 << 8, 0, 0, 0}},
     {0x8000000a, ANY, {0, 0, 0, 0}, {0}}, /* SVM */
+    {0x8000001b, ANY, {0, 0, 0, 0}, {0}}, /* instruction-based sampling */
+    {0x8000001c, ANY, {0, 0, 0, 0}, {0}}, /* lightweight profiling */
+    {0x8000001d, ANY, {0, 0, 0, 0}, {0}}, /* topology: one processor */
+    {0x8000001e, ANY, {0, 0, 0, 0}, {0}},
+    {0x8000001f, ANY, {0, 0, 0, 0}, {0}}, /* encrypted memory */
+    {0x80000020, ANY, {0, 0, 0, 0}, {0}}, /* bandwidth enforcement */
+    {0x80000021, ANY, {0, 0, 0, 0}, {0}},
+    {0x80000022, ANY, {0, 0, 0, 0}, {0}}, /* performance monitoring */
+    {0x80000023, ANY, {0, 0, 0, 0}, {0}}, /* encrypted memory, several keys */
 };
 
 static const struct cpuid_rule *find(uint32_t leaf, uint32_t subleaf) {
@@ -86,9 +109,27 @@ static struct cpuid xsave_leaf(uint32_t subleaf) {
     return r;
 }
 
+/* The TSC's rate is the crystal's (ECX, Hz) times EBX / EAX. What the processor says of that may be of
+ * another machine, where this one is emulated; its 8254's time is what guests get. */
+static struct cpuid tsc_leaf(void) {
+    uint64_t hz = time_tsc_hz();
+    uint32_t ratio = (uint32_t)(hz >> 32) + 1;
+    return (struct cpuid){.eax = 1, .ebx = ratio, .ecx = (uint32_t)(hz / ratio)};
+}
+
+/* EAX, EBX: base and highest frequency, in MHz; ECX: the bus's */
+static struct cpuid frequency_leaf(void) {
+    uint32_t mhz = (uint32_t)((time_tsc_hz() + 500000) / 1000000);
+    return (struct cpuid){.eax = mhz, .ebx = mhz, .ecx = mhz};
+}
+
 static struct cpuid answer(uint32_t leaf, uint32_t subleaf) {
-    if (leaf == 0xd) {
-        return xsave_leaf(subleaf);
+    switch (leaf) {
+    case LEAF_XSAVE: return xsave_leaf(subleaf);
+    case LEAF_TSC: return cpuid(0, 0).eax >= leaf ? tsc_leaf() : (struct cpuid){0, 0, 0, 0};
+    case LEAF_FREQUENCY:
+        return cpuid(0, 0).eax >= leaf ? frequency_leaf() : (struct cpuid){0, 0, 0, 0};
+    default: break;
     }
     if (leaf == LEAF_HYPERVISOR_CALL) {
         return (struct cpuid){.eax = virt->hypercall == VIRT_VMMCALL};

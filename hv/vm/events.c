@@ -2,8 +2,7 @@
 
 static void note(struct events *events) {
     events->any = events->now.valid || events->triple_fault || events->nmi ||
-                  events->interrupts[0] || events->interrupts[1] || events->interrupts[2] ||
-                  events->interrupts[3];
+                  events_want_interrupt_window(events);
 }
 
 /* SDM 3A, table 6-4 */
@@ -74,12 +73,21 @@ void events_raise_interrupt(struct events *events, uint8_t vector) {
     note(events);
 }
 
+void events_set_external(struct events *events, bool level) {
+    events->external = level;
+    note(events);
+}
+
 void events_restore(struct events *events, struct event event) {
     events->now = event;
     note(events);
 }
 
 static struct event take_interrupt(struct events *events) {
+    if (events->external) {
+        uint8_t vector = events->acknowledge(events);
+        return (struct event){.valid = true, .type = EVENT_INTERRUPT, .vector = vector};
+    }
     for (int word = 3; word >= 0; word--) { /* the highest vector has the highest priority */
         if (events->interrupts[word]) {
             int bit = 63 - __builtin_clzll(events->interrupts[word]);
@@ -106,8 +114,8 @@ struct event events_take(struct events *events, struct event_blocking blocking) 
 }
 
 bool events_want_interrupt_window(const struct events *events) {
-    return events->interrupts[0] | events->interrupts[1] | events->interrupts[2] |
-           events->interrupts[3];
+    return events->external || events->interrupts[0] || events->interrupts[1] ||
+           events->interrupts[2] || events->interrupts[3];
 }
 
 bool events_want_nmi_window(const struct events *events) {

@@ -47,7 +47,11 @@ struct events {
     bool triple_fault;
     bool nmi;
     uint64_t interrupts[4]; /* a bit a vector */
+    bool external;          /* INTR: a level, which its source may take back */
     bool any;               /* anything above: the one word that the exit path looks at */
+
+    /* INTA: asks INTR's source for the vector, now that the guest takes it; sets `external` anew. */
+    uint8_t (*acknowledge)(struct events *events);
 };
 
 /* Why an interrupt can't be taken at the moment. */
@@ -63,6 +67,7 @@ void events_raise_exception(struct events *events, enum exception_vector vector,
                             bool has_error_code, uint32_t error_code);
 void events_raise_nmi(struct events *events);
 void events_raise_interrupt(struct events *events, uint8_t vector);
+void events_set_external(struct events *events, bool level);
 
 /* An event whose delivery an exit interrupted: it is delivered again. */
 void events_restore(struct events *events, struct event event);

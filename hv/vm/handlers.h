@@ -42,6 +42,9 @@ enum vm_action handle_crash(struct vcpu *vcpu, const struct vm_exit *exit);
 /* Likewise, with a reason of our own instead of the hardware's. */
 enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, const char *reason);
 
+/* From now on that also freezes the machine, before anything of the guest is taken apart. */
+void crash_freezes(void);
+
 /* Once the processor is as it stays: works out most of the answers. */
 void guest_cpuid_start(void);
 

@@ -4,6 +4,7 @@
 #include "debug.h"
 #include "guests/abi.h"
 #include "vm/handlers.h"
+#include "vm/scheduler.h"
 
 enum { FIRST_FREE_VECTOR = 32, LAST_VECTOR = 255 };
 
@@ -25,11 +26,12 @@ static bool is_free_vector(uint64_t vector) {
 
 static uint64_t set_timer(struct vcpu *vcpu, uint64_t ticks, uint64_t vector) {
     uint64_t due;
-    if (!is_free_vector(vector) || __builtin_add_overflow(rdtsc(), ticks, &due)) {
+    if (!is_free_vector(vector) || __builtin_add_overflow(clock_now(vcpu), ticks, &due)) {
         return HYPERCALL_BAD_ARGUMENT;
     }
-    vcpu->timer = ticks ? due : 0;
+    vcpu->timer = ticks ? due : UINT64_MAX;
     vcpu->timer_vector = (uint8_t)vector;
+    scheduler_heed(vcpu);
     return 0;
 }
 

@@ -1,10 +1,11 @@
-/* A module's string: `hello.bin name=hello memory=4M mode=long`. */
+#include "vm/options.h"
+
+#include <assert.h>
+
 #include "core/pages.h"
 #include "core/refuse.h"
 #include "core/string.h"
 #include "core/words.h"
-#include "vm/loader.h"
-#include "vm/vm.h"
 
 static const uint64_t DEFAULT_MEMORY = 4ull << 20;
 
@@ -36,16 +37,49 @@ static void set_memory(struct vm_options *options, const char *value) {
     options->memory = bytes;
 }
 
-static void set_mode(struct vm_options *options, const char *value) {
-    static const char *const modes[] = {
-        [VCPU_REAL] = "real", [VCPU_PROTECTED] = "protected", [VCPU_LONG] = "long"};
-    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        if (text_equal(value, modes[i])) {
-            options->mode = (enum vcpu_mode)i;
-            return;
+/* Which of three names this is; they are the known values of a word. */
+static unsigned choose(const struct vm_options *options, const struct word *word,
+                       const char *const known[3]) {
+    for (unsigned i = 0; i < 3; i++) {
+        if (text_equal(word->value, known[i])) {
+            return i;
         }
     }
-    refuse("bad-option", "%s: mode=%s is none of real, protected, long", options->name, value);
+    refuse("bad-option", "%s: %s=%s is none of %s, %s, %s", options->name, word->key, word->value,
+           known[0], known[1], known[2]);
+}
+
+static const char *const modes[] = {
+    [VCPU_REAL] = "real", [VCPU_PROTECTED] = "protected", [VCPU_LONG] = "long"};
+static const char *const protocols[] = {
+    [BOOT_FLAT] = "flat", [BOOT_LINUX] = "linux", [BOOT_MULTIBOOT] = "multiboot"};
+
+/* A boot module that this guest names. */
+static struct guest_file data_file(const struct vm_options *options, const struct word *word) {
+    const struct boot_module *module = boot_file_find(word->value);
+    if (!module) {
+        refuse("bad-option", "%s: %s=%s is the name of none, or several, of the modules",
+               options->name, word->key, word->value);
+    }
+    for (const char *rest = boot_arguments(module->string); *rest; rest++) {
+        if (*rest != ' ') {
+            refuse("bad-option", "%s: %s=%s names a module that has options, as a guest has",
+                   options->name, word->key, word->value);
+        }
+    }
+    return (struct guest_file){(const uint8_t *)module->start, module->end - module->start};
+}
+
+static void add_module(struct vm_options *options, struct guest_boot *boot,
+                       const struct word *word) {
+    if (boot->module_count == BOOT_MODULES) {
+        refuse("bad-option", "%s: module= comes more than %d times", options->name, BOOT_MODULES);
+    }
+    if (!text_copy(boot->module_strings[boot->module_count], BOOT_STRING_SIZE, word->value)) {
+        refuse("bad-option", "%s: module= has more than %d characters", options->name,
+               BOOT_STRING_SIZE - 1);
+    }
+    boot->modules[boot->module_count++] = data_file(options, word);
 }
 
 /* The file's name without its folders and its last suffix: what a guest is called by default. */
@@ -70,32 +104,79 @@ static void default_name(const char *string, const char *arguments, char *to) {
     to[length] = '\0';
 }
 
-void vm_options_parse(const struct boot_module *module, struct vm_options *options) {
+/* False: there is no such word. */
+static bool take(struct vm_options *options, struct guest_boot *boot, const struct word *word) {
+    static_assert((int)WORD_SIZE <= (int)BOOT_COMMAND_LINE_SIZE, "no value is cut");
+    if (text_equal(word->key, "name")) {
+        set_name(options, word->value);
+    } else if (text_equal(word->key, "memory")) {
+        set_memory(options, word->value);
+    } else if (text_equal(word->key, "mode")) {
+        options->mode = (enum vcpu_mode)choose(options, word, modes);
+    } else if (text_equal(word->key, "boot")) {
+        boot->protocol = (enum boot_protocol)choose(options, word, protocols);
+    } else if (text_equal(word->key, "cmdline")) {
+        text_copy(boot->command_line, BOOT_COMMAND_LINE_SIZE, word->value);
+    } else if (text_equal(word->key, "initrd")) {
+        boot->initrd = data_file(options, word);
+    } else if (text_equal(word->key, "module")) {
+        add_module(options, boot, word);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Words that only some protocols know what to do with. */
+static void check_protocol(struct vm_options *options, const struct guest_boot *boot,
+                           bool has_mode) {
+    const char *word = 0;
+    if (boot->protocol == BOOT_FLAT && boot->command_line[0]) {
+        word = "cmdline=";
+    } else if (boot->protocol != BOOT_FLAT && has_mode) {
+        word = "mode=";
+    } else if (boot->protocol != BOOT_LINUX && boot->initrd.bytes) {
+        word = "initrd=";
+    } else if (boot->protocol != BOOT_MULTIBOOT && boot->module_count) {
+        word = "module=";
+    }
+    if (word) {
+        refuse("bad-option", "%s: %s is nothing for boot=%s", options->name, word,
+               protocols[boot->protocol]);
+    }
+    if (boot->protocol != BOOT_FLAT) {
+        options->mode = VCPU_PROTECTED;
+    }
+}
+
+void vm_options_parse(const struct boot_module *module, struct vm_options *options,
+                      struct guest_boot *boot) {
     const char *text = boot_arguments(module->string);
     char stem[VM_NAME_SIZE];
     default_name(module->string, text, stem);
     *options = (struct vm_options){.memory = DEFAULT_MEMORY, .mode = VCPU_LONG};
     text_copy(options->name, sizeof options->name, stem);
+    memset(boot, 0, sizeof *boot);
+    boot->image = (struct guest_file){(const uint8_t *)module->start, module->end - module->start};
 
     struct word word;
     enum word_result result;
+    bool has_mode = false;
     while ((result = word_next(&text, &word)) != WORD_NONE) {
         if (result != WORD_OK) {
             refuse("bad-option", "guest %s: %s has %s", options->name, word.key,
                    result == WORD_TOO_LONG ? "too many characters" : "a quote that does not end");
         }
-        if (text_equal(word.key, "name")) {
-            set_name(options, word.value);
-        } else if (text_equal(word.key, "memory")) {
-            set_memory(options, word.value);
-        } else if (text_equal(word.key, "mode")) {
-            set_mode(options, word.value);
-        } else {
-            refuse("bad-option", "guest %s: unknown word %s%s%s (known: name, memory, mode)",
+        if (!take(options, boot, &word)) {
+            refuse("bad-option",
+                   "guest %s: unknown word %s%s%s (known: name, memory, mode, boot, cmdline, "
+                   "initrd, module)",
                    options->name, word.key, word.has_value ? "=" : "", word.value);
         }
+        has_mode |= text_equal(word.key, "mode");
     }
     if (!name_is_good(options->name)) {
         refuse("bad-option", "a module has neither a file name nor name=");
     }
+    check_protocol(options, boot, has_mode);
 }

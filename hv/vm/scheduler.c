@@ -6,6 +6,7 @@
 #include "core/nmi.h"
 #include "core/time.h"
 #include "cpu/port.h"
+#include "vm/focus.h"
 #include "vm/vm_commands.h"
 
 static struct vm *machines;
@@ -13,6 +14,9 @@ static unsigned machine_count;
 static struct vcpu *loaded; /* whose registers the processor holds */
 
 static uint64_t slice; /* TSC ticks */
+
+/* Something has happened to a guest that waits: perhaps nothing is left that it could wait for. */
+static bool some_may_never_wake;
 
 /*
  * Where exits are dear, as they are under another hypervisor, a millisecond may not even pay for the
@@ -35,26 +39,70 @@ static void learn_delay(uint64_t delay) {
     slice = worthwhile < plain ? plain : worthwhile < most ? worthwhile : most;
 }
 
-static bool is_due(const struct vcpu *vcpu, uint64_t now) {
-    return vcpu->timer && vcpu->timer <= now;
+/* When something is due for the guest, in its time; UINT64_MAX is never. */
+static uint64_t next_due(const struct vcpu *vcpu) {
+    uint64_t device = vcpu->vm->platform.deadline;
+    return vcpu->timer < device ? vcpu->timer : device;
 }
 
-static void raise_timer(struct vcpu *vcpu) {
-    vcpu->timer = 0;
-    events_raise_interrupt(&vcpu->events, vcpu->timer_vector);
+static uint64_t next_due_tsc(const struct vcpu *vcpu) {
+    return clock_when(&vcpu->clock, next_due(vcpu));
+}
+
+void scheduler_heed(struct vcpu *vcpu) {
+    events_set_external(&vcpu->events, vcpu->vm->platform.interrupt);
+    uint64_t due = next_due_tsc(vcpu);
+    vcpu->deadline = due < vcpu->slice_end ? due : vcpu->slice_end;
+}
+
+/* The guest's time has come to `now`: whatever is due happens. */
+static void advance(struct vcpu *vcpu, uint64_t now) {
+    struct platform *platform = &vcpu->vm->platform;
+    if (vcpu->timer <= now) {
+        vcpu->timer = UINT64_MAX;
+        events_raise_interrupt(&vcpu->events, vcpu->timer_vector);
+    }
+    if (platform->deadline <= now) {
+        platform_advance(platform, now);
+    }
+    scheduler_heed(vcpu);
+}
+
+/* Ends the guest's HLT, if anything does. What it could not run since then is not its time. */
+static bool wakes(struct vcpu *vcpu, uint64_t time) {
+    if (!events_end_halt(&vcpu->events, vcpu->blocking)) {
+        return false;
+    }
+    vcpu->state = VCPU_RUNNABLE;
+    clock_stop(&vcpu->clock, time);
+    return true;
 }
 
 /* Does the guest wait in HLT, with nothing yet to wake it? */
-static bool waits(struct vcpu *vcpu, uint64_t now) {
+static bool waits(struct vcpu *vcpu, uint64_t tsc) {
+    enum { MOST_STEPS = 16 }; /* then it gets what is left at once, or it could keep us here */
     if (vcpu->state != VCPU_HALTED) {
         return false;
     }
-    if (is_due(vcpu, now)) {
-        raise_timer(vcpu);
+    if (tsc < vcpu->deadline && vcpu->events.external == vcpu->vm->platform.interrupt) {
+        return true; /* as when it was looked at last */
     }
-    if (events_end_halt(&vcpu->events, vcpu->blocking)) {
-        vcpu->state = VCPU_RUNNABLE;
+    some_may_never_wake = true;
+    uint64_t now = clock_read(&vcpu->clock, tsc);
+    scheduler_heed(vcpu);
+    if (wakes(vcpu, now)) {
         return false;
+    }
+    /* One after the other: the first that wakes it stops its clock, long before `now` perhaps. */
+    for (unsigned step = 1; next_due(vcpu) <= now; step++) {
+        uint64_t time = step < MOST_STEPS ? next_due(vcpu) : now;
+        advance(vcpu, time);
+        if (wakes(vcpu, time)) {
+            return false;
+        }
+        if (time == now) {
+            break;
+        }
     }
     return true;
 }
@@ -64,22 +112,26 @@ static bool wants_processor(struct vm *vm, uint64_t now) {
                     : vm_needs_scrubbing(vm);
 }
 
-/* What is done for the harness is on no guest's bill. */
+/* What is done for the harness, or whoever types, is on no guest's bill, and no guest's time. */
 static void answer_harness(struct vcpu *vcpu) {
     uint64_t start = rdtsc();
     commands_poll();
-    vcpu->slice_end += rdtsc() - start;
+    focus_poll();
+    uint64_t spent = rdtsc() - start;
+    vcpu->slice_end += vcpu->state == VCPU_HALTED ? 0 : spent;
+    for (unsigned i = 0; i < machine_count; i++) {
+        if (machines[i].vcpu) {
+            clock_skip(&machines[i].vcpu->clock, spent);
+        }
+    }
 }
 
 bool scheduler_timer(struct vcpu *vcpu) {
     uint64_t now = rdtsc();
-    if (is_due(vcpu, now)) {
-        raise_timer(vcpu);
-    }
     if (vcpu->state == VCPU_HALTED) {
-        answer_harness(vcpu);
         return true; /* the wait of vcpu_wait is over; what runs now is for scheduler_run to decide */
     }
+    advance(vcpu, clock_read(&vcpu->clock, now));
     if (now < vcpu->slice_end) {
         return false;
     }
@@ -92,6 +144,7 @@ bool scheduler_timer(struct vcpu *vcpu) {
     }
     /* Nobody else wants the processor: go on without the cost of a switch. */
     vcpu->slice_end = now + slice;
+    scheduler_heed(vcpu);
     return false;
 }
 
@@ -117,13 +170,13 @@ static struct vm *next_runnable(unsigned last, uint64_t now) {
     return NULL;
 }
 
-/* Of those that wait, the one whose timer comes first; NULL: none will ever wake. */
+/* Of those that wait, the one for which something is due first; NULL: there is none. */
 static struct vm *first_to_wake(void) {
     struct vm *first = NULL;
     for (unsigned i = 0; i < machine_count; i++) {
         const struct vcpu *vcpu = machines[i].vcpu;
-        bool waits_for_timer = vcpu && vcpu->state == VCPU_HALTED && vcpu->timer;
-        if (waits_for_timer && (!first || vcpu->timer < first->vcpu->timer)) {
+        if (vcpu && vcpu->state == VCPU_HALTED &&
+            (!first || next_due_tsc(vcpu) < next_due_tsc(first->vcpu))) {
             first = &machines[i];
         }
     }
@@ -137,6 +190,31 @@ static void charge_overrun(struct vcpu *vcpu) {
     vcpu->overrun = now > vcpu->slice_end ? now - vcpu->slice_end : 0;
 }
 
+static void run_slice(struct vcpu *vcpu, uint64_t now) {
+    vcpu->slice_end = now + slice - vcpu->overrun;
+    clock_go(&vcpu->clock, rdtsc());
+    scheduler_heed(vcpu);
+    virt->vcpu_run(vcpu);
+    charge_overrun(vcpu);
+    uint64_t time = clock_now(vcpu);
+    if (vcpu->state == VCPU_HALTED) {
+        vcpu->slice_end = UINT64_MAX;
+        some_may_never_wake = true;
+        advance(vcpu, time); /* what follows is after all that the guest has seen */
+        wakes(vcpu, time);
+    } else {
+        clock_stop(&vcpu->clock, time);
+    }
+}
+
+/* Nobody can run, and this one will be the first who can; unless something is typed before that. */
+static void wait(struct vcpu *vcpu) {
+    uint64_t due = next_due_tsc(vcpu), look = focus_next_poll();
+    vcpu->deadline = due < look ? due : look;
+    virt->vcpu_wait(vcpu);
+    answer_harness(vcpu);
+}
+
 static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
     vm->vcpu->state = VCPU_ENDED;
     if (loaded == vm->vcpu) {
@@ -145,13 +223,18 @@ static void end(struct vm *vm, void (*ended)(struct vm *vm)) {
     ended(vm);
 }
 
-/* Only its own timer raises interrupts for a guest that halts, and only if it takes interrupts. */
+/* Its own timers raise interrupts for a guest that halts, or what is typed, and only if it takes any. */
 static bool can_wake(const struct vcpu *vcpu) {
     return events_end_halt(&vcpu->events, vcpu->blocking) ||
-           (vcpu->timer && !vcpu->blocking.interrupts_off);
+           ((next_due(vcpu) != UINT64_MAX || focus_may_wake(vcpu->vm)) &&
+            !vcpu->blocking.interrupts_off);
 }
 
 static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
+    if (!some_may_never_wake) {
+        return;
+    }
+    some_may_never_wake = false;
     for (unsigned i = 0; i < machine_count; i++) {
         struct vm *vm = &machines[i];
         if (vm->vcpu && vm->vcpu->state == VCPU_HALTED && !can_wake(vm->vcpu)) {
@@ -166,6 +249,9 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
     machine_count = count;
     vm_offer_commands(vms, count);
     slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    for (unsigned i = 0; i < count; i++) {
+        vms[i].started = rdtsc();
+    }
     unsigned last = count ? count - 1 : 0;
     for (;;) {
         nmi_report();
@@ -193,12 +279,9 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
         }
         load(vcpu);
         if (run) {
-            vcpu->slice_end = now + slice - vcpu->overrun;
-            virt->vcpu_run(vcpu);
-            charge_overrun(vcpu);
+            run_slice(vcpu, now);
         } else {
-            vcpu->slice_end = vcpu->timer;
-            virt->vcpu_wait(vcpu);
+            wait(vcpu);
         }
         if (vm->end != VM_RUNNING) {
             end(vm, ended);

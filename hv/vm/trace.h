@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/boot_info.h"
 #include "cpu/port.h"
 #include "vm/exit.h"
 #include "vm/vm.h"

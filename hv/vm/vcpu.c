@@ -3,6 +3,7 @@
 #include "cpu/control.h"
 #include "cpu/cpuid.h"
 #include "cpu/msr.h"
+#include "vm/scheduler.h"
 #include "vm/virt.h"
 
 enum { RSP = 4 };
@@ -69,8 +70,17 @@ void vcpu_load(struct vcpu *vcpu) {
     xstate_load(vcpu->xstate);
 }
 
+static uint8_t acknowledge(struct events *events) {
+    struct vcpu *vcpu = (struct vcpu *)((char *)events - offsetof(struct vcpu, events));
+    uint8_t vector = platform_acknowledge(&vcpu->vm->platform, clock_now(vcpu));
+    scheduler_heed(vcpu);
+    return vector;
+}
+
 bool vcpu_start_state(struct vcpu *vcpu, struct vm *vm) {
     vcpu->vm = vm;
+    vcpu->timer = UINT64_MAX;
+    vcpu->events.acknowledge = acknowledge;
     vcpu->xstate = xstate_create();
     return vcpu->xstate;
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vm/clock.h"
 #include "vm/events.h"
 #include "vm/xstate.h"
 
@@ -23,7 +24,7 @@ enum vcpu_state_kind { VCPU_RUNNABLE, VCPU_HALTED, VCPU_ENDED };
 /* The last word of an exit record (trace.h). A vCPU keeps the one that its own records start with. */
 struct exit_label {
     uint32_t cycles; /* TSC ticks until the exit was handled; 0: it is not yet */
-    uint8_t vm;      /* its place among the modules */
+    uint8_t vm;      /* its place among the guests */
     uint8_t vcpu;    /* which of the VM's */
     uint8_t kind;    /* enum vm_exit_kind */
     uint8_t reserved;
@@ -39,7 +40,9 @@ struct vcpu {
     struct event_blocking blocking; /* when it halted */
     uint64_t slice_end;             /* TSC: when another vCPU's turn comes */
     uint64_t overrun;               /* by how many ticks it outran its last slice */
-    uint64_t timer;                 /* TSC: when timer_vector is raised; 0 is never */
+    uint64_t deadline;              /* TSC: when it must stop at the latest (scheduler.h) */
+    struct clock clock;
+    uint64_t timer; /* guest TSC: when timer_vector is raised; UINT64_MAX is never */
     uint8_t timer_vector;
     uint8_t cr8;             /* held for the guest; without an APIC it holds nothing back */
     uint64_t dr[4], tsc_aux; /* while another vCPU runs */

@@ -87,17 +87,22 @@ static bool refused(struct vm *vm, const char *reason, const char *message) {
     return false;
 }
 
+/* A line takes as long as our own console takes for it: the guest has paid for that with its slice, but
+ * its time does not pass, or its timer's ticks would come in bunches. */
 static void put_on_console(void *context, uint8_t byte) {
-    guest_console_put(context, byte);
+    struct vm *vm = context;
+    uint64_t start = rdtsc();
+    guest_console_put(&vm->console, byte);
+    clock_skip(&vm->vcpu->clock, rdtsc() - start);
 }
 
-bool vm_create(struct vm *vm, const struct vm_options *options, const struct boot_module *module) {
-    uint64_t image_bytes = module->end - module->start;
+bool vm_create(struct vm *vm, const struct vm_options *options, const struct guest_boot *boot) {
     struct vcpu_start start;
+    struct load_refusal refusal;
     *vm = (struct vm){.options = *options};
     vm->devices[0] = scratch_device(&vm->scratch);
     vm->console.name = vm->options.name;
-    platform_start(&vm->platform, time_tsc_hz(), 0, put_on_console, &vm->console);
+    platform_start(&vm->platform, time_tsc_hz(), 0, put_on_console, vm);
     if (!virt->can_start_in(options->mode)) {
         return refused(vm, "no-unrestricted-guest",
                        "this CPU has no unrestricted guest, which guests that start in real or "
@@ -109,16 +114,14 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct boo
     if (!vm->map || !virt->map_add(vm->map, 0, (uint64_t)vm->memory, options->memory)) {
         return refused(vm, "no-memory", "there is not enough free memory for it");
     }
-    if (!loader_flat(vm, (const void *)module->start, image_bytes, &start)) {
-        return refused(vm, "too-big",
-                       "its image does not fit into its memory; give it more with memory=");
+    if (!loader_load(vm, boot, &start, &refusal)) {
+        return refused(vm, refusal.reason, refusal.message);
     }
     vm->vcpu = virt->vcpu_create(vm, &start);
     if (!vm->vcpu) {
         return refused(vm, "no-memory", "there is not enough free memory for its processor");
     }
-    vm->started = rdtsc();
-    say_start(vm, image_bytes);
+    say_start(vm, boot->image.size);
     return true;
 }
 

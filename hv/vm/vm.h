@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/boot_info.h"
 #include "dev/guest_console.h"
 #include "dev/platform.h"
 #include "dev/scratch.h"
@@ -34,16 +33,15 @@ struct vm {
     enum vm_end end;
     uint64_t
         exit_code;    /* what the guest gave with HYPERCALL_EXIT, or wrote to a port that ends it */
-    uint64_t started; /* TSC */
+    uint64_t started; /* TSC: when all could run for the first time */
     uint64_t exits[VM_EXIT_KINDS];
     uint64_t scrubbed; /* bytes of its memory zeroed again, once it has ended */
 };
 
-/* The options in a module's string; refuses the boot over a bad one. */
-void vm_options_parse(const struct boot_module *module, struct vm_options *options);
-
-/* Builds the machine around a copy of the module; false, and said why, where that can't be. */
-bool vm_create(struct vm *vm, const struct vm_options *options, const struct boot_module *module);
+/* Builds the machine and loads into it what it boots (loader.h); false, and said why, where that
+ * can't be. */
+struct guest_boot;
+bool vm_create(struct vm *vm, const struct vm_options *options, const struct guest_boot *boot);
 
 /* Says how it ended and takes its processor apart. Its memory is still to be scrubbed. */
 void vm_end(struct vm *vm);

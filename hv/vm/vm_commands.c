@@ -4,8 +4,9 @@
 #include "core/records.h"
 #include "core/string.h"
 #include "core/words.h"
+#include "vm/focus.h"
 
-static const struct vm *machines;
+static struct vm *machines;
 static unsigned machine_count;
 
 /* Takes the next word, one that has no '=' in it. */
@@ -33,8 +34,21 @@ static bool record_translation(const char *arguments) {
     return false; /* no such guest, or it has ended */
 }
 
-void vm_offer_commands(const struct vm *vms, unsigned count) {
-    static const struct command table[] = {{"map", record_translation}};
+static bool change_focus(const char *arguments) {
+    struct word name;
+    if (!take(&arguments, &name)) {
+        return false;
+    }
+    for (struct vm *vm = machines; vm < machines + machine_count; vm++) {
+        if (text_equal(vm->options.name, name.key)) {
+            return focus_give(vm);
+        }
+    }
+    return false;
+}
+
+void vm_offer_commands(struct vm *vms, unsigned count) {
+    static const struct command table[] = {{"focus", change_focus}, {"map", record_translation}};
     machines = vms;
     machine_count = count;
     commands_add(table, sizeof table / sizeof table[0]);

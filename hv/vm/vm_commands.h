@@ -3,4 +3,4 @@
 
 #include "vm/vm.h"
 
-void vm_offer_commands(const struct vm *vms, unsigned count);
+void vm_offer_commands(struct vm *vms, unsigned count);

@@ -98,10 +98,19 @@ void vmx_set_timer(struct vmx_vcpu *vcpu) {
         vmx_capabilities.exit.allowed & EXIT_SAVE_PREEMPTION_TIMER_VALUE ? FEW : 1;
 }
 
+/* vm/clock.h; 26.5.3 */
+static void set_tsc(struct vmx_vcpu *vcpu) {
+    if (vcpu->behind != vcpu->vcpu.clock.behind) {
+        vcpu->behind = vcpu->vcpu.clock.behind;
+        vmcs_write(TSC_OFFSET, -vcpu->behind);
+    }
+}
+
 void vmx_prepare_entry(struct vmx_vcpu *vcpu) {
     const uint32_t windows = PRIMARY_INTERRUPT_WINDOW_EXITING | PRIMARY_NMI_WINDOW_EXITING;
     if (vcpu->vcpu.events.any || vcpu->primary_controls & windows) {
         deliver(vcpu);
     }
+    set_tsc(vcpu);
     vmx_set_timer(vcpu);
 }

@@ -60,7 +60,7 @@ static void set_controls(struct vmx_vcpu *vcpu, uint64_t ept_pointer) {
     vmcs_write(MSR_BITMAPS, bitmaps_msr());
     vmcs_write(IO_BITMAP_A, bitmaps_io_a());
     vmcs_write(IO_BITMAP_B, bitmaps_io_b());
-    vmcs_write(TSC_OFFSET, -rdtsc()); /* the guest's TSC starts at 0, like after a reset */
+    vmcs_write(TSC_OFFSET, 0); /* inject.c keeps it */
     /* vm/exit.c says why */
     vmcs_write(EXCEPTION_BITMAP, 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC);
     vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);

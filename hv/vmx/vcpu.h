@@ -16,6 +16,7 @@ struct vmx_vcpu {
     uint32_t primary_controls, entry_controls; /* what those fields hold */
     uint64_t timer_deadline;                   /* what the VMX-preemption timer was set for, */
     unsigned timer_entries; /* and for how many entries more it will do: inject.c */
+    uint64_t behind;        /* what TSC_OFFSET holds, negated */
     uint16_t vpid;
     struct vmx_unswitched {
         uint64_t cr2, dr6, star, lstar, cstar, fmask, kernel_gs_base;

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import choose
+from harness import choose, cpio
 from harness.appliance import assemble as assembling
-from harness.appliance import boot, cpio, debian, system
+from harness.appliance import boot, kernel, system
 from harness.appliance.agent import Agent, Ended
 from harness.appliance.assemble import Parts, assemble
 from harness.appliance.boot import Appliance
@@ -123,7 +123,7 @@ def test_a_damaged_initramfs_shows_the_tail_of_the_console(parts: Parts, tmp_pat
 def test_a_module_that_linux_does_not_take_is_named(with_initramfs: Broken, tmp_path: Path) -> None:
     contents: dict[str, cpio.Entry] = {"/init": cpio.File(assembling._agent(tmp_path), 0o755)}
     (tmp_path / "module").write_bytes(b"no module")
-    for name in debian.MODULES:
+    for name in kernel.MODULES:
         contents[f"/modules/{name}.ko"] = cpio.File(tmp_path / "module")
     with pytest.raises(RunEnded, match=r"can't work: /modules/irqbypass\.ko: ") as caught:
         boot.start(with_initramfs(contents), tmp_path, {}).close()

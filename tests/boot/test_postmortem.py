@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import postmortem
+from harness import postmortem, trace
 from harness.engines.base import Engine
 from harness.machine import Machine
+from harness.outcome import Outcome
 from harness.pytest_plugin import BootMachine, RunScenario
-from harness.runner import Outcome
 from harness.verdict import RunEnded, Verdict
+from tests.boot.where import EVERYWHERE, Where
 
 Start = Callable[..., Machine]
 
@@ -256,14 +257,36 @@ def test_under_amd_v_the_current_vmcb_is_decoded(
     assert vmcb["state.cr3"] == "0x1000"
 
 
-def test_exits_that_were_traced_are_listed_newest_first(boot_machine: BootMachine) -> None:
+@EVERYWHERE
+def test_the_last_exits_of_a_processor_are_there_without_being_asked_for(
+    boot_machine: BootMachine, where: Where
+) -> None:
     machine = boot_machine(
-        modules=["cpuid"], command_line="debug=null-in-exit trace=64", requires=VMX
+        modules=["spin", "panic"],
+        command_line="debug=panic",
+        engine=where.engine,
+        cpu=where.cpu,
+        requires=["virtualization"],
     )
     with pytest.raises(RunEnded) as caught:
         machine.wait()
     found = postmortem.examine(machine, caught.value)
     assert found is not None
-    (exits,) = (one for one in found.sections if one.title.endswith("exits of cpuid, newest first"))
-    assert "cpuid" in exits.lines[0]
-    assert "leaf 0x" in exits.lines[0]
+    (section,) = (one for one in found.sections if one.title.startswith("last "))
+    older = sum(trace.fetch(machine.read_physical, machine.boot.image).overwritten)
+    assert older > 0
+    assert section.title == f"last 32 exits of CPU 0, newest first, after {older} older ones"
+    assert len(section.lines) == 32
+    assert section.data[0]["guest"] == "panic"
+    assert section.data[0]["cycles"] is None, "it was in this exit's handler"
+    assert "panic  hypercall panic " in section.lines[0]
+    assert section.lines[0].endswith("not done")
+    times = [one["time"] for one in section.data]
+    assert times == sorted(times, reverse=True)
+    assert len({one["guest"] for one in section.data}) > 1, "whoever had the processor"
+
+
+def test_a_hypervisor_that_keeps_no_exits_is_said_to_keep_none(hv_scenario: RunScenario) -> None:
+    outcome = hv_scenario("cpuid", append="debug=null-in-exit trace=off")
+    text, _ = files(outcome)
+    assert "booted without trace=" in sections(text)["last exits"]

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from harness import bootstrap
+from harness import bootstrap, cpio, debian
 from harness.appliance import __main__ as command
 from harness.appliance import assemble as assembling
-from harness.appliance import cpio, debian, system
+from harness.appliance import kernel, system
 from harness.appliance.assemble import assemble
-from harness.appliance.debian import Package
 from harness.appliance.unavailable import Unavailable
+from harness.debian import Package
 from tests.unit.test_appliance_parts import KERNEL, WHOLE, boot_image, legacy_lz4, package, sized
 
 pytestmark = pytest.mark.skipif(
@@ -38,9 +38,9 @@ class Store:
         self.downloads = 0
         self.newest = KERNEL_PACKAGE
 
-    def fetch(self, directory: Path, say: debian.Say) -> tuple[Package, Path]:
+    def fetch(self, say: debian.Say) -> tuple[Package, Path]:
         self.downloads += 1
-        return self.newest, Path(shutil.copy(self.deb, directory / "kernel.deb"))
+        return self.newest, self.deb
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(system, "files", lambda program: (program,))
     monkeypatch.setattr(system, "version", lambda program: "QEMU 7")
     monkeypatch.setattr(assembling, "directory", lambda: tmp_path / "cache")
+    monkeypatch.setattr(debian, "directory", lambda: tmp_path / "packages")
     monkeypatch.setattr(assembling, "_agent", lambda work: qemu)  # compiling it takes a second
     debian_facts = {"ID": "debian", "PRETTY_NAME": "Debian"}
     monkeypatch.setattr("platform.freedesktop_os_release", lambda: debian_facts)
@@ -68,8 +69,8 @@ def server(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stor
     image = boot_image(sized(legacy_lz4(KERNEL)))
     files = {name: image if name.startswith("boot/") else module for name in WHOLE}
     store = Store(package(tmp_path / "deb", files))
-    monkeypatch.setattr(debian, "fetch_kernel", store.fetch)
-    monkeypatch.setattr(debian, "listed_kernel", lambda directory: store.newest)
+    monkeypatch.setattr(kernel, "fetch", store.fetch)
+    monkeypatch.setattr(kernel, "listed", lambda: store.newest)
     return store
 
 
@@ -121,7 +122,7 @@ def test_without_apts_lists_the_kernel_that_is_there_is_kept(
     place: Path, server: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = assemble(quietly)
-    monkeypatch.setattr(debian, "listed_kernel", lambda directory: None)
+    monkeypatch.setattr(kernel, "listed", lambda: None)
     assert assemble(quietly, renew=True) == old
 
 
@@ -255,7 +256,7 @@ def test_without_network_it_is_one_sentence_with_what_helps(
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
     assert "the network or the package server can't be reached" in said.err
-    assert "`make appliance` works without" in said.err
+    assert "to get it: Debian's package servers, once." in said.err
     assert made(place) == []
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import lz4.block
 import pytest
 
-from harness.appliance import cpio, debian, pvh, system, vmlinux
+from harness import cpio
+from harness.appliance import kernel, pvh, system, vmlinux
 from harness.appliance.unavailable import Unavailable
 from harness.appliance.vmlinux import BadKernel
 from harness.verdict import RunEnded, Verdict
@@ -195,20 +196,6 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path: Path) -> None:
 # Debian's packages
 
 
-def test_the_kernel_behind_the_metapackage_is_found_by_what_apt_says() -> None:
-    said = "linux-image-cloud-amd64\n  Depends: linux-image-6.1.0-56-cloud-amd64\n  Suggests: x\n"
-    assert debian.dependency(said) == "linux-image-6.1.0-56-cloud-amd64"
-    alternatives = "linux-image-cloud-amd64\n |Depends: linux-image-6.12.9+deb13-cloud-amd64\n"
-    assert debian.dependency(alternatives) == "linux-image-6.12.9+deb13-cloud-amd64"
-    for nothing in ("", "N: Unable to locate package linux-image-cloud-amd64\n", "  Depends: x\n"):
-        assert debian.dependency(nothing) is None
-
-
-def test_the_version_is_the_one_that_apt_would_install() -> None:
-    assert debian.candidate("Package: x\nVersion: 6.1.192-2\nDepends: y\n") == "6.1.192-2"
-    assert debian.candidate("N: No packages found\n") is None
-
-
 def package(path: Path, files: dict[str, bytes]) -> Path:
     """A Debian package with these files, made with dpkg-deb."""
     tree = path / "tree"
@@ -236,9 +223,9 @@ on_debian = pytest.mark.skipif(not Path("/usr/bin/dpkg-deb").exists(), reason="d
 
 @on_debian
 def test_kernel_and_modules_come_out_of_the_package(tmp_path: Path) -> None:
-    image = debian.take_apart(package(tmp_path, WHOLE), "k 1", tmp_path)
+    image = kernel.take_apart(package(tmp_path, WHOLE), "k 1", tmp_path)
     assert image.read_bytes() == b"kernel"
-    for name in debian.MODULES:
+    for name in kernel.MODULES:
         assert (tmp_path / f"{name}.ko").read_bytes() == name.encode()
 
 
@@ -250,16 +237,16 @@ def test_compressed_modules_are_unpacked_wherever_the_release_keeps_them(tmp_pat
         )
         for name, data in WHOLE.items()
     }
-    debian.take_apart(package(tmp_path, files), "k 1", tmp_path)
+    kernel.take_apart(package(tmp_path, files), "k 1", tmp_path)
     assert (tmp_path / "kvm-intel.ko").read_bytes() == b"kvm-intel"
 
 
 @on_debian
-@pytest.mark.parametrize("missing", debian.MODULES)
+@pytest.mark.parametrize("missing", kernel.MODULES)
 def test_a_kernel_package_without_a_module_is_named_with_it(tmp_path: Path, missing: str) -> None:
     files = {name: data for name, data in WHOLE.items() if not name.endswith(f"/{missing}.ko")}
     with pytest.raises(Unavailable, match=f"package linux-image-x 1 has no module {missing}\\."):
-        debian.take_apart(package(tmp_path, files), "linux-image-x 1", tmp_path)
+        kernel.take_apart(package(tmp_path, files), "linux-image-x 1", tmp_path)
 
 
 @on_debian
@@ -269,7 +256,7 @@ def test_a_damaged_package_is_one_sentence(tmp_path: Path) -> None:
         broken = tmp_path / f"broken-{number}.deb"
         broken.write_bytes(data)
         with pytest.raises(Unavailable):
-            debian.take_apart(broken, "k 1", tmp_path)
+            kernel.take_apart(broken, "k 1", tmp_path)
 
 
 # This system's QEMU
@@ -323,6 +310,6 @@ def test_a_qemu_that_is_a_script_can_not_be_taken_along(
 
 def test_a_reason_and_its_remedy_make_one_line() -> None:
     assert Unavailable("the disk is full").sentence == "there is no appliance: the disk is full."
-    both = Unavailable("QEMU is not installed", "`apt install x` would provide it.")
-    assert both.sentence.endswith("installed. `apt install x` would provide it.")
+    both = Unavailable("QEMU is not installed", "apt install x")
+    assert both.sentence.endswith("installed; to get it: apt install x.")
     assert both.verdict is Verdict.ENGINE_MISSING

@@ -10,7 +10,8 @@ import pytest
 
 from harness import deviations, diff
 from harness.diff import Seen, Target
-from harness.scenario import Guest, Scenario
+from harness.guest import Guest
+from harness.scenario import Scenario
 from harness.verdict import RunEnded
 
 SCENARIO = Scenario("made-up", Path("made-up.toml"), "", guests=(Guest(Path("hello.bin"), "one"),))

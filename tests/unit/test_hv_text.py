@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from harness import guest
+
 HV = Path(__file__).parents[2] / "hv"
-WORD_SIZE = 256
+KEY_SIZE, WORD_SIZE = 64, 2048
 NONE, OK, TOO_LONG, UNTERMINATED = range(4)
 
 
 class Word(ctypes.Structure):
     _fields_ = [
-        ("key", ctypes.c_char * WORD_SIZE),
+        ("key", ctypes.c_char * KEY_SIZE),
         ("value", ctypes.c_char * WORD_SIZE),
         ("has_value", ctypes.c_bool),
     ]
@@ -101,12 +103,43 @@ def test_quotes_keep_spaces_in_a_value(hv: ctypes.CDLL) -> None:
     ]
 
 
+def test_a_backslash_keeps_a_quote_within_quotes_and_is_itself_elsewhere(hv: ctypes.CDLL) -> None:
+    assert words(hv, r'a="say \"x y\" \\ \n" b=\"c d"') == [
+        (OK, "a", r'say "x y" \ \n'),
+        (OK, "b", r"\c d"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "console=ttyS0 quiet",
+        'dyndbg="file a.c +p" x=$(echo no),y',
+        "ends in a backslash \\",
+        '"',
+        "\\",
+        r"\"\\",
+        "tab\tin it",
+        "é, ü",
+        "",
+        "x " * 1023 + "x",
+    ],
+)
+def test_what_the_harness_quotes_the_hypervisor_reads_as_it_was(
+    hv: ctypes.CDLL, value: str
+) -> None:
+    string = f"{guest.word('first', value)} {guest.word('second', value)} third"
+    read = [(OK, "first", value), (OK, "second", value), (OK, "third", None)]
+    assert words(hv, string) == read
+    assert list(guest.words(string)) == [("first", value), ("second", value), ("third", "")]
+
+
 def test_a_quote_that_does_not_end_is_an_error(hv: ctypes.CDLL) -> None:
     assert words(hv, 'a="b c') == [(UNTERMINATED, "a", "b c")]
 
 
 def test_a_word_too_long_is_cut_and_said_so(hv: ctypes.CDLL) -> None:
-    assert words(hv, "a=" + "x" * 1000 + " b=1") == [
+    assert words(hv, "a=" + "x" * 3000 + " b=1") == [
         (TOO_LONG, "a", "x" * (WORD_SIZE - 1)),
         (OK, "b", "1"),
     ]

@@ -31,6 +31,9 @@ def fresh(tmp_path: Path) -> Path:
     """A checkout in which nothing has been set up or built."""
     shutil.copytree(CHECKOUT / "hv", tmp_path / "hv")
     shutil.copy(CHECKOUT / "Makefile", tmp_path)
+    (tmp_path / "harness").mkdir()
+    for name in ("__init__.py", "cpio.py"):  # of the harness, the build uses this alone
+        shutil.copy(CHECKOUT / "harness" / name, tmp_path / "harness")
     (tmp_path / "build").mkdir()
     return tmp_path
 

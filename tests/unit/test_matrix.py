@@ -13,9 +13,9 @@ from harness import matrix
 from harness.deviations import Deviation, Table
 from harness.diff import Target
 from harness.matrix import Cell, Matrix
+from harness.outcome import Outcome
 from harness.report import matrix as report
 from harness.report.screen import Screen
-from harness.runner import Outcome
 from harness.scenario import Scenario
 from harness.verdict import RunEnded, Verdict
 

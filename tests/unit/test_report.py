@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.outcome import Outcome
 from harness.report.screen import Screen, colourful
 from harness.report.terminal import Live, write_verdict
 from harness.report.text import Cleaner, plain
-from harness.runner import Outcome
 from harness.verdict import RunEnded, Verdict
 
 

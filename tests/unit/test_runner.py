@@ -14,9 +14,12 @@ import pytest
 
 from harness import choose, image, machine, postmortem, project, runner
 from harness.engines.base import Boot, End, EndKind, Engine
+from harness.guest import Guest
+from harness.job import Job, plan
+from harness.observer import Silent
+from harness.outcome import Outcome
 from harness.records import Record
-from harness.runner import Outcome
-from harness.scenario import Expectation, Guest, Scenario
+from harness.scenario import Expectation, Scenario
 from harness.verdict import RunEnded, Verdict
 
 DONE = {"kind": "done", "status": "ok"}
@@ -174,8 +177,8 @@ def test_a_missing_engine_is_an_outcome(scene: Scenario, monkeypatch: pytest.Mon
 def test_observers_hear_everything_in_order(scene: Scenario) -> None:
     heard: list[str] = []
 
-    class Ear(runner.Silent):
-        def chosen(self, job: runner.Job) -> None:
+    class Ear(Silent):
+        def chosen(self, job: Job) -> None:
             heard.append(f"chosen {job.choice.engine.name}")
 
         def started(self, machine: Any) -> None:
@@ -196,5 +199,5 @@ def test_a_patient_engine_gets_more_time_unless_the_user_names_a_limit(scene: Sc
     choice = choose.Choice(cast(Engine, patient))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choose, "choose", lambda *_, **__: choice)
-        assert runner.plan(scene).limit == scene.timeout * 10
-        assert runner.plan(scene, timeout=3).limit == 3
+        assert plan(scene).limit == scene.timeout * 10
+        assert plan(scene, timeout=3).limit == 3

@@ -187,3 +187,62 @@ void check_random_sequences_lose_and_invent_nothing(void) {
         expect_equal(events.any, any || nmi);
     }
 }
+
+/* INTR's source, as the 8259 is one: it gives a vector once, and may ask again at once. */
+static unsigned asked, more;
+
+static uint8_t acknowledge(struct events *events) {
+    asked++;
+    events_set_external(events, more > 0);
+    more -= more > 0;
+    return 0x30;
+}
+
+void check_an_external_interrupt_is_acknowledged_only_when_it_is_taken(void) {
+    struct events events = {.acknowledge = acknowledge};
+    const struct event_blocking off = {.interrupts_off = true};
+    const struct event_blocking shadow = {.instruction_shadow = true};
+    events_set_external(&events, true);
+    expect(events.any && events_want_interrupt_window(&events));
+    expect(!events_take(&events, off).valid && !events_take(&events, shadow).valid);
+    expect(!events_end_halt(&events, off) && events_end_halt(&events, open));
+    expect_equal(asked, 0);
+    struct event event = take_when_open(&events);
+    expect(event.valid && event.type == EVENT_INTERRUPT);
+    expect_equal(event.vector, 0x30);
+    expect_equal(asked, 1);
+    expect(!events.any && !events_want_interrupt_window(&events));
+    expect(!take_when_open(&events).valid);
+}
+
+void check_an_external_interrupt_that_its_source_takes_back_is_gone(void) {
+    struct events events = {.acknowledge = acknowledge};
+    events_set_external(&events, true);
+    events_set_external(&events, false);
+    expect(!events.any && !take_when_open(&events).valid);
+    expect_equal(asked, 0);
+}
+
+void check_an_external_interrupt_that_was_acknowledged_is_not_asked_for_again(void) {
+    struct events events = {.acknowledge = acknowledge};
+    events_set_external(&events, true);
+    events_restore(&events, take_when_open(&events)); /* an exit interrupted its delivery */
+    events_raise_exception(&events, VECTOR_PF, true, 0);
+    expect_equal(take_when_open(&events).vector, VECTOR_PF);
+    expect_equal(take_when_open(&events).vector, 0x30);
+    expect_equal(asked, 1);
+}
+
+void check_exceptions_and_nmis_go_before_external_interrupts(void) {
+    struct events events = {.acknowledge = acknowledge};
+    more = 1;
+    events_set_external(&events, true);
+    events_raise_nmi(&events);
+    events_raise_exception(&events, VECTOR_UD, false, 0);
+    expect_equal(take_when_open(&events).vector, VECTOR_UD);
+    expect_equal(take_when_open(&events).type, EVENT_NMI);
+    expect_equal(take_when_open(&events).vector, 0x30);
+    expect(events.any); /* the source wants another one */
+    expect_equal(take_when_open(&events).vector, 0x30);
+    expect(!events.any);
+}

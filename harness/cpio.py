@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Folder:
+    """A directory, for something to be mounted on: those of files come of themselves."""
+
+
+@dataclass(frozen=True)
 class CharacterDevice:
     """A device node."""
 
@@ -43,7 +49,7 @@ class CharacterDevice:
     mode: int = 0o600
 
 
-Entry = File | Link | CharacterDevice
+Entry = File | Link | Folder | CharacterDevice
 
 
 def write(out: BinaryIO, entries: Mapping[str, Entry]) -> int:
@@ -57,7 +63,7 @@ def write(out: BinaryIO, entries: Mapping[str, Entry]) -> int:
     position = 0
     for number, name in enumerate(sorted({*names, *folders}), 1):
         entry = names.get(name)
-        if entry is None:
+        if entry is None or isinstance(entry, Folder):
             position += _header(out, number, name, stat.S_IFDIR | 0o755)
         elif isinstance(entry, File):
             position += _file(out, number, name, entry)
@@ -98,3 +104,38 @@ def _header(
     fields = (number, mode, 0, 0, 1, 0, size, 0, 0, *device, len(word), 0)
     header = b"070701" + b"".join(b"%08x" % field for field in fields) + word
     return out.write(header + bytes(-len(header) % 4))
+
+
+def _entry(text: str) -> Entry:
+    """What a word of the command line names: a program, ``cMAJOR:MINOR``, ``@TARGET``, ``/``."""
+    if text == "/":
+        return Folder()
+    if text.startswith("@"):
+        return Link(text[1:])
+    major, colon, minor = text.removeprefix("c").partition(":")
+    if text.startswith("c") and colon and major.isdigit() and minor.isdigit():
+        return CharacterDevice(int(major), int(minor))
+    return File(Path(text), 0o755)
+
+
+def main(arguments: list[str]) -> int:
+    """For the build: write archive ``arguments[0]`` of ``NAME=CONTENT`` words; the exit code."""
+    target = Path(arguments[0])
+    entries = {
+        name: _entry(content) for name, _, content in (a.partition("=") for a in arguments[1:])
+    }
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as out:
+            write(out, entries)
+        unfinished.rename(target)
+    except (OSError, ValueError) as error:
+        print(f"{target} can't be written: {error}", file=sys.stderr)
+        return 1
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

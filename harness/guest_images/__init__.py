@@ -1,0 +1,1 @@
+"""Real operating systems as guests: unmodified images out of Debian's packages."""
