@@ -89,7 +89,7 @@ coverage: setup  ## Show which lines and branches of the hypervisor the boot tes
 	-@$(ALONE) $(VENV)/python -m pytest -n auto --dist worksteal -q tests/boot tests/scenarios $(ARGS)
 	@$(VENV)/python -m harness.coverage
 
-debug: setup  ## Boot SCENARIO under a debugger: gdb on QEMU, where no QEMU will do the one in Bochs
+debug: setup  ## Boot SCENARIO under gdb, on QEMU, or on Bochs where no QEMU will do
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv run $(SCENARIO) --gdb $(ARGS)
 

@@ -52,6 +52,8 @@ def plan(request: Request) -> Job:
             raise bad_usage(f"--expect {pattern!r} is not a regular expression: {error}") from None
     modules = tuple(_module(text) for text in request.modules)
     requires = (request.firmware,) if request.firmware else ()
+    if request.cpu is not None:
+        choose.known_model(request.cpu, request.engine)
     choice = choose.choose(requires, (), request.engine, request.cpu)
     usual = USUAL_SECONDS * choice.engine.patience
     limit = usual if request.timeout is None else request.timeout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import choose, image, project, snapshot
 from harness.engines.base import Boot, Engine, Module
-from harness.job import require_fresh
+from harness.job import equipped, require_fresh
 from harness.machine import Machine
 from harness.scenario import Expectation
 
@@ -60,7 +60,7 @@ class Wanted:
         choice = choose.choose(wants, (name,) if name else (), option, self.cpu)
         boot = Boot(
             image=self.image or project.image(),
-            command_line=self.command_line,
+            command_line=(self.command_line if self.image else equipped(self.command_line)),
             modules=tuple(_guest(one) if isinstance(one, str) else one for one in self.modules),
             memory_mib=self.memory_mib,
             cpus=self.cpus,

@@ -57,15 +57,24 @@ def prepared(candidate: Engine, requires: Collection[str]) -> Engine:
     return counted
 
 
+def known_model(cpu: str, name: str = AUTO) -> None:
+    """RunEnded BAD_USAGE if the engine ``name`` (auto: none of all) has no such CPU model."""
+    from harness import models
+
+    models.check(cpu, [engine(name)] if name != AUTO else engines(), named=name != AUTO)
+
+
 def unmet(
     candidate: Engine, requires: Collection[str], cpu: str | None = None, say: Say = silently
 ) -> tuple[str, str]:
     """Why ``candidate`` won't do, and what would help; two empty strings if it will."""
-    from harness import probe
+    from harness import models, probe
 
     available = candidate.availability()
     if not available.usable:
         return available.reason, available.remedy
+    if cpu is not None and (unknown := models.lacks(candidate, cpu)):
+        return unknown, ""
     wanted = [word for word in requires if word not in candidate.control]
     if firmware := [word for word in wanted if word in FIRMWARE]:
         return f"it does not boot with {firmware[0]}", ""

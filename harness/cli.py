@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     _open_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, unwind)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it, and wants it
+            signal.signal(number, unwind)
     try:
         for stream in (sys.stdout, sys.stderr):
             reconfigure = getattr(stream, "reconfigure", None)

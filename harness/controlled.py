@@ -46,14 +46,14 @@ class Controlled:
         return self.running.read_physical(address, length)
 
     def read(self, path: str) -> Any:
-        """A variable of the hypervisor by name, decoded: `read("vms[0].options.name")`.
+        """A variable of the hypervisor by name, decoded: `read("vms[0].vcpu->state")`.
 
         Running, paused, or frozen at its end. See `harness.typed.read` for what comes and what is
         raised.
         """
         from harness import typed
 
-        return typed.read(self.read_physical, self.boot.image, path)
+        return typed.read(self.read_physical, self.boot.image, path, self.boot.memory_mib << 20)
 
     def write_physical(self, address: int, data: bytes) -> None:
         """Write ``data`` to physical memory at ``address``."""

@@ -34,7 +34,7 @@ _DIGITS = 16  # of a package's SHA-256, in the name of its file
 
 
 class Unobtainable(Exception):
-    """A package, or what should be in it, can't be had: why, as one clause; what would help."""
+    """A package, or what should be in it, can't be had: why, and what would help, a clause each."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
@@ -185,7 +185,7 @@ def require() -> None:
         )
     for tool in TOOLS:
         if shutil.which(tool) is None:
-            raise Unobtainable(f"{tool} is not installed", "`make setup` installs what is needed.")
+            raise Unobtainable(f"{tool} is not installed", "make setup")
 
 
 def directory() -> Path:
@@ -287,7 +287,7 @@ def _download(place: Path, wanted: Wanted, say: Say) -> tuple[Package, Path]:
         why = f"apt can't provide {wanted.name}" + (f" ({last[0]})" if last else "")
     raise Unobtainable(
         why.rstrip(".") or f"apt knows no {wanted.name}",
-        "Debian's package servers are needed once, then not any more.",
+        "Debian's package servers, once",
     )
 
 

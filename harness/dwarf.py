@@ -20,8 +20,7 @@ from harness import project
 from harness.image import build_id
 from harness.verdict import bad_usage
 
-_FORMAT = 1  # of the cache; another number makes what is there of no use
-_DEEPEST = 32  # levels of types within types
+_FORMAT = 2  # of the cache; another number makes what is there of no use
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,9 @@ class Type:
     kind: str
     size: int  # bytes
     members: tuple[tuple[str, int, Type], ...] = ()  # of a structure: name, offset, type
-    element: Type | None = None  # of an array
+    element: Type | None = None  # of an array; of a pointer to what has no tag
     names: Mapping[int, str] = field(default_factory=dict, hash=False)  # of an enumeration
+    target: str = ""  # of a pointer: "struct tag" or "enum tag", which may be defined elsewhere
 
     def member(self, name: str) -> tuple[int, Type]:
         """The offset and type of a member, also one of an anonymous member. KeyError if none."""
@@ -46,6 +46,30 @@ class Type:
                     inner, found = type_.member(name)
                     return offset + inner, found
         raise KeyError(name)
+
+    def inside(self, step: str, path: str) -> tuple[int, Type]:
+        """The offset and type of what a step of ``path`` leads to: "[2]", ".name", "->name".
+
+        BAD_USAGE, with the nearest that is there.
+        """
+        if step.startswith("["):
+            index = int(step[1:-1])
+            size = self.element.size if self.kind == "array" and self.element else 0
+            if self.element is None or not size or index >= self.size // size:
+                raise bad_usage(f"{path!r} has no element {step}")
+            return index * size, self.element
+        name = step.lstrip(".->")
+        try:
+            return self.member(name)
+        except KeyError:
+            raise bad_usage(_no_such(name, path, self.member_names())) from None
+
+    def member_names(self) -> list[str]:
+        """The names that `member` knows."""
+        found: list[str] = []
+        for name, _, type_ in self.members:
+            found += [name] if name else type_.member_names()
+        return found
 
     def unpacker(self, *names: str) -> struct.Struct:
         """What unpacks these members quickly, out of many: integers, and anything else as bytes.
@@ -105,32 +129,38 @@ class Layout:
     types: dict[str, Type]
 
     def locate(self, path: str) -> tuple[int, Type]:
-        """The address and type of ``path``, like "vms[2].options.name".
+        """The address and type of ``path``, like "vms[2].options.name"; pointers are not followed.
 
         BAD_USAGE names the part that is not there, and what is.
         """
-        words = re.findall(r"\w+|\[\d+\]|[^\w\s]", path)
-        if not words or words[0] not in self.variables:
-            raise bad_usage(_no_such(words[0] if words else path, path, self.variables))
-        address, type_ = self.variables[words[0]]
-        for word in words[1:]:
-            if word == ".":
-                continue
-            if word.startswith("["):
-                index = int(word[1:-1])
-                step = type_.element.size if type_.element is not None else 0
-                if type_.element is None or not step or index >= type_.size // step:
-                    raise bad_usage(f"{path!r} has no element {word}")
-                address, type_ = address + index * step, type_.element
-            else:
-                try:
-                    offset, type_ = type_.member(word)
-                except KeyError:
-                    raise bad_usage(
-                        _no_such(word, path, [name for name, _, _ in type_.members])
-                    ) from None
-                address += offset
+        name, *more = steps(path)
+        if name not in self.variables:
+            raise bad_usage(_no_such(name, path, self.variables))
+        address, type_ = self.variables[name]
+        for step in more:
+            offset, type_ = type_.inside(step, path)
+            address += offset
         return address, type_
+
+
+_STEP = re.compile(r"\s*(\[\d{1,19}\]|(?:\.|->)\s*\w+)\s*")
+
+
+def steps(path: str) -> list[str]:
+    """The parts of a path: a name, and each step from there: ".name", "->name" or "[1]".
+
+    BAD_USAGE if it is no path.
+    """
+    name = re.match(r"\s*(\w*)\s*", path)
+    assert name is not None
+    found, at = [name[1]], name.end()
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None:
+            raise bad_usage(f"{path!r} is no path: {path[at:]!r} is neither .NAME, ->NAME nor [N]")
+        found.append(re.sub(r"\s", "", step[1]))
+        at = step.end()
+    return found
 
 
 def _no_such(word: str, path: str, known: Sequence[str] | Mapping[str, Any]) -> str:
@@ -152,7 +182,9 @@ def layout(image: Path, wanted: Mapping[str, Sequence[str]]) -> Layout:
     if build:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return _from_json(json.loads(cached.read_text(encoding="utf-8")))
-    found = _parse(image, wanted)
+    from harness import dwarf_read
+
+    found = dwarf_read.parse(image, wanted)
     if build:
         with contextlib.suppress(OSError):
             _store(cached, found)
@@ -188,120 +220,16 @@ def _from_json(data: Any) -> Layout:
 def _type_to_json(type_: Type) -> list[Any]:
     members = [[name, offset, _type_to_json(one)] for name, offset, one in type_.members]
     element = None if type_.element is None else _type_to_json(type_.element)
-    return [type_.kind, type_.size, members, element, list(type_.names.items())]
+    return [type_.kind, type_.size, members, element, list(type_.names.items()), type_.target]
 
 
 def _type_from_json(data: Any) -> Type:
-    kind, size, members, element, names = data
+    kind, size, members, element, names, target = data
     return Type(
         str(kind),
         int(size),
         tuple((str(name), int(offset), _type_from_json(one)) for name, offset, one in members),
         None if element is None else _type_from_json(element),
         {int(number): str(name) for number, name in names},
+        str(target),
     )
-
-
-# Reading DWARF
-
-
-def _parse(image: Path, wanted: Mapping[str, Sequence[str]]) -> Layout:
-    from elftools.common.exceptions import DWARFError, ELFError
-    from elftools.elf.elffile import ELFFile
-
-    from harness.image import symbols
-
-    found = Layout({}, {})
-    addresses = symbols(image).by_name
-    try:
-        with image.open("rb") as file:
-            elf = ELFFile(file)
-            if not elf.has_dwarf_info(strict=True):  # .eh_frame says no types
-                raise bad_usage(f"{image} has no debug information: it must be compiled with -g")
-            for unit in elf.get_dwarf_info().iter_CUs():
-                top = unit.get_top_DIE()
-                source = "/" + _text(top, "DW_AT_name")
-                names = next((n for end, n in wanted.items() if source.endswith(f"/{end}")), ())
-                for die in unit.iter_DIE_children(top) if names else ():
-                    _take(die, names, addresses, found)
-    except (OSError, ELFError, DWARFError, ValueError, KeyError, AttributeError) as error:
-        raise bad_usage(f"the debug information of {image} can't be read: {error}") from None
-    for file_name, names in wanted.items():
-        for name in names:
-            if name not in found.variables and name not in found.types:
-                raise bad_usage(f"the debug information of {image} has no {name!r} in {file_name}")
-    return found
-
-
-def _take(die: Any, names: Sequence[str], addresses: Mapping[str, int], found: Layout) -> None:
-    """Add the variable or type that ``die`` describes, if it is one of ``names``."""
-    name = _text(die, "DW_AT_name")
-    if die.tag == "DW_TAG_variable":
-        if name in names and name in addresses:
-            found.variables[name] = addresses[name], _type_of(die)
-        return
-    tagged = f"{_TAGS.get(die.tag)} {name}"
-    if tagged in names and "DW_AT_declaration" not in die.attributes:
-        found.types[tagged] = _type(die)
-
-
-_TAGS = {"DW_TAG_structure_type": "struct", "DW_TAG_enumeration_type": "enum"}
-# DWARF 5, 7.8: encodings of base types.
-_ENCODINGS = {2: "boolean", 5: "signed", 6: "character", 7: "unsigned", 8: "character"}
-
-
-def _text(die: Any, attribute: str) -> str:
-    found = die.attributes.get(attribute)
-    return found.value.decode("utf-8", "replace") if found is not None else ""
-
-
-def _number(die: Any, attribute: str, otherwise: int = 0) -> int:
-    found = die.attributes.get(attribute)
-    return found.value if found is not None and isinstance(found.value, int) else otherwise
-
-
-def _type_of(die: Any, depth: int = 0) -> Type:
-    if "DW_AT_type" not in die.attributes:
-        return Type("opaque", 0)
-    return _type(die.get_DIE_from_attribute("DW_AT_type"), depth + 1)
-
-
-def _type(die: Any, depth: int = 0) -> Type:
-    size = _number(die, "DW_AT_byte_size")
-    if depth > _DEEPEST:
-        return Type("opaque", size)
-    if die.tag in ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"):
-        return _type_of(die, depth)
-    if die.tag == "DW_TAG_base_type":
-        kind = _ENCODINGS.get(_number(die, "DW_AT_encoding"), "opaque")
-        if kind == "character" and _text(die, "DW_AT_name") != "char":
-            kind = "unsigned" if "unsigned" in _text(die, "DW_AT_name") else "signed"
-        return Type(kind, size)
-    if die.tag == "DW_TAG_pointer_type":
-        return Type("pointer", size or 8)
-    if die.tag == "DW_TAG_enumeration_type":
-        names: dict[int, str] = {}
-        for one in die.iter_children():
-            names.setdefault(_number(one, "DW_AT_const_value"), _text(one, "DW_AT_name"))
-        return Type("enumeration", size, names=names)
-    if die.tag == "DW_TAG_array_type":
-        return _array(die, depth)
-    if die.tag in ("DW_TAG_structure_type", "DW_TAG_union_type"):
-        return Type("structure", size, tuple(_members(die, depth)))
-    return Type("opaque", size)
-
-
-def _members(die: Any, depth: int) -> Iterator[tuple[str, int, Type]]:
-    for one in die.iter_children():
-        if one.tag == "DW_TAG_member" and "DW_AT_data_bit_offset" not in one.attributes:
-            offset = _number(one, "DW_AT_data_member_location")
-            yield _text(one, "DW_AT_name"), offset, _type_of(one, depth)
-
-
-def _array(die: Any, depth: int) -> Type:
-    found = _type_of(die, depth)
-    dimensions = [one for one in die.iter_children() if one.tag == "DW_TAG_subrange_type"]
-    for one in reversed(dimensions):
-        count = _number(one, "DW_AT_count", _number(one, "DW_AT_upper_bound", -1) + 1)
-        found = Type("array", count * found.size, element=found)
-    return found

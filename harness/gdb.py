@@ -1,30 +1,30 @@
 """``hv run --gdb``: a debugger on the machine, before its first instruction.
 
-QEMU waits on a loopback port; on a terminal gdb is opened there, with the symbols and the commands
-of `harness.gdb_commands`. Bochs has a debugger of its own: the terminal is connected to that.
+QEMU waits on a loopback port, and for Bochs this harness does on a socket file; on a terminal gdb
+is opened there, with the symbols and the commands of `harness.gdb_commands`. Without gdb the
+terminal is connected to the debugger that Bochs has.
 """
 
 from __future__ import annotations
 
-import os
+import select
 import shlex
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import project
+from harness.gdb_bridge import Bridge
+from harness.gdb_terminal import BochsTerminal, Debugger, Gdb, LeftError, gdb_arguments
 from harness.interactive import Connected
 from harness.job import Job
 from harness.outcome import Outcome
-from harness.places import Places
 from harness.report.screen import Screen
 from harness.report.terminal import Live
+from harness.report.text import plain
 from harness.runner import execute
 from harness.verdict import RunEnded, Verdict, bad_usage
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ENGINES = ("qemu-kvm", "qemu-tcg")
 """The engines that have a gdbstub."""
 
-_FIRST_TICK = 1  # where Bochs stops for whoever debugs
+_GOES_ON = "crash=go-on"  # whoever debugs stops the machine himself
 
 
 def run(
@@ -50,35 +50,25 @@ def run(
 ) -> Outcome:
     """Do a job under a debugger; ``endless`` lifts the scenario's time limit.
 
-    Where no engine with a gdbstub offers what the scenario needs, it is Bochs with its own.
+    Where no engine with a gdbstub offers what the scenario needs, it is Bochs.
     """
-    session = _Session(Screen(sys.stdout), port)
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    session = _Session(Screen(sys.stdout))
 
     def attached() -> Job:
-        job = _planned(planned, scenario, engine)
-        if job.choice.engine.name == "bochs":
-            if not on_terminal:
-                raise bad_usage("--gdb: Bochs's debugger needs a terminal for input and output")
-            job = replace(job, boot=replace(job.boot, until_tick=_FIRST_TICK))
-            job = session.open(job, _BochsDebugger(session.screen))
-        else:
-            job = _stopped(job, port)
-            gdb = shutil.which("gdb")
-            if on_terminal and gdb:
-                job = session.open(job, _Gdb(session.screen, gdb, port))
-        return replace(job, limit=None if endless else job.limit)
+        job = _planned(planned, replace(scenario, append=f"{scenario.append} {_GOES_ON}"), engine)
+        job = replace(job, limit=None if endless else job.limit)
+        return (
+            session.on_bochs(job)
+            if job.choice.engine.name == "bochs"
+            else session.on_qemu(job, port)
+        )
 
     try:
         return execute(attached, outcome, directory=directory, observer=session)
-    except _LeftError:
+    except LeftError:
         return outcome
     finally:
         session.close()
-
-
-class _LeftError(Exception):
-    """The user has left the debugger."""
 
 
 def _planned(planned: Callable[[Scenario], Job], scenario: Scenario, engine: str) -> Job:
@@ -111,152 +101,73 @@ def _stopped(job: Job, port: int) -> Job:
 
 
 class _Session(Live):
-    """Says how to attach; or, where a debugger is opened on the terminal, leaves that to it."""
+    """Opens a debugger on the terminal, or says how to attach one; keeps the machine for it."""
 
-    def __init__(self, screen: Screen, port: int) -> None:
+    def __init__(self, screen: Screen) -> None:
         super().__init__(screen)
-        self._port = port
-        self._debugger: _Debugger | None = None
+        self._gdb = shutil.which("gdb")
+        self._on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        self._address = ""  # where gdb finds the machine
+        self._debuggers: list[Debugger] = []
 
-    def open(self, job: Job, debugger: _Debugger) -> Job:
-        """The job, with ``debugger`` beside its machine."""
-        self._debugger = debugger
+    def on_qemu(self, job: Job, port: int) -> Job:
+        """The job, with QEMU's gdbstub."""
+        self._address = f"127.0.0.1:{port}"
+        return self._with_gdb(_stopped(job, port))
+
+    def on_bochs(self, job: Job) -> Job:
+        """The job, with a bridge for gdb, or in Bochs's own debugger where there is no gdb."""
+        job = replace(job, boot=replace(job.boot, stopped=True))
+        if self._gdb is None and self._on_terminal:
+            return self._beside(job, BochsTerminal(self.screen))
+        bridge = Bridge(self.screen)
+        self._address = bridge.address
+        return self._with_gdb(self._beside(job, bridge))
+
+    def _with_gdb(self, job: Job) -> Job:
+        if self._gdb is None or not self._on_terminal:
+            return job
+        return self._beside(job, Gdb(self.screen, self._gdb, self._address))
+
+    def _beside(self, job: Job, debugger: Debugger) -> Job:
+        self._debuggers.append(debugger)
         connected = Connected(job.choice.engine, debugger)
         return replace(job, choice=replace(job.choice, engine=connected))
 
     def started(self, machine: Machine) -> None:
         """The machine is stopped before its first instruction."""
-        if self._debugger is not None:
-            self._debugger.begin(machine)
-            return
-        self.screen.line("the machine waits for a debugger; attach one with")
-        self.screen.line("  " + shlex.join(gdb_arguments("gdb", machine, self._port)))
+        for debugger in self._debuggers:
+            debugger.begin(machine)
+        if not self._has_terminal:
+            self.screen.line("the machine waits for a debugger; attach one with")
+            self.screen.line("  " + shlex.join(gdb_arguments("gdb", machine, self._address)))
+
+    @property
+    def _has_terminal(self) -> bool:
+        return any(debugger.has_terminal for debugger in self._debuggers)
 
     def console(self, data: bytes) -> None:
         """Show it, unless the terminal is a debugger's: don't write between its lines."""
-        if self._debugger is None:
+        if not self._has_terminal:
             super().console(data)
 
+    def decided(self, machine: Machine, ended: RunEnded | None) -> None:
+        """Keep the machine as it stands for as long as somebody looks at it."""
+        why = plain(ended.sentence) if ended else "the run has passed"
+        try:
+            for debugger in self._debuggers:
+                debugger.decided(f"hv: {why} (quit ends the machine)")
+            while any(debugger.attached for debugger in self._debuggers):
+                if machine.end is None:
+                    machine.watch(float("inf"))
+                else:  # its loop waits for nothing any more
+                    select.select(self._debuggers, [], [])
+                    for debugger in self._debuggers:
+                        debugger.take()
+        except LeftError:
+            pass
+
     def close(self) -> None:
-        """Give Ctrl-C back."""
-        if self._debugger is not None:
-            self._debugger.end()
-
-
-class _Debugger:
-    """A debugger that has the terminal; Ctrl-C is for it."""
-
-    def __init__(self, screen: Screen) -> None:
-        self.screen = screen
-        self._before: Any = None
-
-    def fileno(self) -> int:
-        """Readable when `take` has something to do."""
-        raise NotImplementedError
-
-    def take(self) -> None:
-        """Do it, without waiting."""
-        raise NotImplementedError
-
-    def begin(self, machine: Machine) -> None:
-        """Take the terminal."""
-        # A handler, since what is ignored here would be ignored in a child too.
-        self._before = signal.signal(signal.SIGINT, lambda _number, _frame: self.interrupt())
-
-    def interrupt(self) -> None:
-        """Ctrl-C was pressed; gdb hears that by itself."""
-
-    def end(self) -> None:
-        """Give it back. Idempotent."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
-
-
-def gdb_arguments(gdb: str, machine: Machine, port: int) -> list[str]:
-    """The command line that attaches gdb, with symbols and commands."""
-    commands = Path(__file__).with_name("gdb_commands.py")
-    guests = [f"{name}={path}" for name, path in Places(machine).guests.items()]
-    arguments = [gdb, "-q", str(machine.boot.image), "-x", str(commands)]
-    arguments += ["-ex", f"directory {project.root()}"]  # what the images call "."
-    for guest in guests:
-        arguments += ["-ex", f"hv-guest-file {guest}"]
-    return [*arguments, "-ex", f"target remote 127.0.0.1:{port}"]
-
-
-class _Gdb(_Debugger):
-    """gdb in the foreground; the run ends with it."""
-
-    def __init__(self, screen: Screen, gdb: str, port: int) -> None:
-        super().__init__(screen)
-        self._gdb, self._port = gdb, port
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ended = os.eventfd(0)  # until there is a process to watch
-
-    def fileno(self) -> int:
-        """Readable when gdb has ended."""
-        return self._ended
-
-    def begin(self, machine: Machine) -> None:
-        """Open gdb on the stopped machine."""
-        super().begin(machine)
-        self.screen.line(f"the console is in {machine.directory / 'console.log'}; hv-help in gdb")
-        self._process = subprocess.Popen(gdb_arguments(self._gdb, machine, self._port))
-        os.dup2(os.pidfd_open(self._process.pid), self._ended)
-
-    def take(self) -> None:
-        """End the run once gdb has ended."""
-        if self._process is not None and self._process.poll() is not None:
-            raise _LeftError
-
-
-class _BochsDebugger(_Debugger):
-    """The terminal, connected to Bochs's debugger."""
-
-    def __init__(self, screen: Screen) -> None:
-        super().__init__(screen)
-        self._machine: Machine | None = None
-
-    def fileno(self) -> int:
-        """What is typed."""
-        return sys.stdin.fileno()
-
-    def begin(self, machine: Machine) -> None:
-        """Load the symbols, and hand the debugger over."""
-        super().begin(machine)
-        self._machine = machine
-        for name, path in {"kernel": machine.boot.image, **Places(machine).guests}.items():
-            write_symbols(path, machine.directory / f"{name}.sym")
-        running: Any = machine.running
-        running.hand_over(self.screen.write)
-        running.type('ldsym global "kernel.sym"\n')
-        self.screen.line(
-            "Bochs's debugger: c goes on, Ctrl-C stops, q ends; the hypervisor's symbols are loaded"
-            ' (ldsym global "NAME.sym" loads a guest\'s)'
-        )
-
-    def interrupt(self) -> None:
-        """Stop the machine in its debugger, which has no terminal of its own to hear it from."""
-        if self._machine is not None:
-            os.kill(self._machine.running.process.pid, signal.SIGINT)
-
-    def take(self) -> None:
-        """Pass on what was typed."""
-        from select import select
-
-        if self._machine is None or not select([self.fileno()], [], [], 0)[0]:
-            return
-        typed = os.read(self.fileno(), 4096)
-        if not typed:
-            raise _LeftError
-        running: Any = self._machine.running
-        running.type(typed.decode("utf-8", "replace"))
-
-
-def write_symbols(image: Path, target: Path) -> None:
-    """Write an image's symbols as Bochs reads them: an address and a name a line."""
-    from harness.image import symbols
-
-    table = symbols(image)
-    pairs = zip(table.addresses, table.names, strict=True)
-    target.write_text("".join(f"{address:x} {name}\n" for address, name in pairs))
+        """Give the terminal back."""
+        for debugger in self._debuggers:
+            debugger.end()

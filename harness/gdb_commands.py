@@ -5,7 +5,9 @@ It runs in gdb's own Python, so of this package it imports only what needs nothi
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,51 @@ from harness import paging
 _GUESTS: dict[str, str] = {}  # name: symbol file
 
 
+@contextlib.contextmanager
+def _physical() -> Iterator[None]:
+    """Within it memory is read by physical address, also while a guest's tables are in use.
+
+    By a packet of QEMU's, which our bridge to Bochs knows too. Elsewhere nothing changes: the
+    hypervisor maps memory to itself, so that its linear addresses are physical ones.
+    """
+    packet = "maintenance packet Qqemu.PhyMemMode:"
+    try:
+        known = '"OK"' in gdb.execute(f"{packet}1", to_string=True)
+    except gdb.error:
+        known = False  # no remote machine
+    try:
+        yield
+    finally:
+        if known:
+            gdb.execute(f"{packet}0", to_string=True)
+
+
 def _read(address: int, length: int) -> bytes:
-    """Memory; the hypervisor maps it to itself, so that its linear addresses are physical ones."""
-    return bytes(gdb.selected_inferior().read_memory(address, length))
+    with _physical():
+        return bytes(gdb.selected_inferior().read_memory(address, length))
 
 
-def _numbers(arguments: str, count: int) -> list[int]:
-    words = gdb.string_to_argv(arguments)
-    if len(words) != count:
-        raise gdb.GdbError(f"this takes {count} arguments")
-    return [int(gdb.parse_and_eval(word)) for word in words]
+def _number(expression: str) -> int:
+    """What an expression of gdb's comes to."""
+    if not expression.strip():
+        raise gdb.GdbError("this takes an argument")
+    return int(gdb.parse_and_eval(expression)) & (1 << 64) - 1
+
+
+def _two_numbers(arguments: str) -> tuple[int, int]:
+    """Two expressions; a blank within brackets does not part them."""
+    words, depth = [""], 0
+    for letter in arguments.strip():
+        depth += (letter in "([") - (letter in ")]")
+        if letter != " " or depth:
+            words[-1] += letter
+        elif words[-1]:
+            words.append("")
+    if len(words) != 2:
+        raise gdb.GdbError(
+            "this takes two arguments; put brackets round an expression that has blanks"
+        )
+    return _number(words[0]), _number(words[1])
 
 
 class _Command(gdb.Command):  # type: ignore[misc]  # gdb ships no types
@@ -124,8 +161,10 @@ class Vmcb(_Command):
 
     def run(self, argument: str) -> None:
         """Print it."""
-        (address,) = _numbers(argument, 1)
-        gdb.execute(f"print -pretty on -- *(struct vmcb *){address:#x}")
+        address = _number(argument)
+        gdb.lookup_type("struct vmcb")  # raises the sentence, if a guest's symbols are loaded
+        with _physical():
+            gdb.execute(f"print -pretty on -- *(struct vmcb *){address:#x}")
 
 
 class Vmcs(_Command):
@@ -141,7 +180,7 @@ class Vmcs(_Command):
         """Print the fields that are not 0."""
         from harness import vmcs
 
-        (address,) = _numbers(argument, 1)
+        address = _number(argument)
         fields = gdb.lookup_type("enum vmcs_field").fields()
         names = {int(field.enumval): field.name for field in fields}
         for name, value in vmcs.decode(_read(address, vmcs.REGION), names).items():
@@ -167,7 +206,7 @@ class WalkEpt(_Walk):
 
     def run(self, argument: str) -> None:
         """Walk and print."""
-        root, address = _numbers(argument, 2)
+        root, address = _two_numbers(argument)
         self.show(paging.walk_ept(_read, root, address))
 
 
@@ -178,7 +217,7 @@ class WalkNpt(_Walk):
 
     def run(self, argument: str) -> None:
         """Walk and print."""
-        root, address = _numbers(argument, 2)
+        root, address = _two_numbers(argument)
         self.show(paging.walk_npt(_read, root, address))
 
 
@@ -189,7 +228,7 @@ class WalkLong(_Walk):
 
     def run(self, argument: str) -> None:
         """Walk and print."""
-        root, address = _numbers(argument, 2)
+        root, address = _two_numbers(argument)
         self.show(paging.walk_long(_read, root, address))
 
 

@@ -68,6 +68,10 @@ class Guest:
         return size(dict(self.options).get("memory", "")) or USUAL_MEMORY
 
 
+_QUOTED = re.compile(r'"((?:\\["\\]|[^"])*)(?:"|\Z)')
+_WORD = re.compile(rf'(?:[^ \t\r\n"]|{_QUOTED.pattern})+')
+
+
 def file_word(path: Path) -> str:
     """The name of ``path`` as one word of a command line."""
     return "_".join(path.name.split())
@@ -83,10 +87,9 @@ def word(key: str, value: str) -> str:
 
 def words(string: str) -> Iterator[tuple[str, str]]:
     """(key, value) of each word, as the hypervisor reads it; the value of a bare word is ""."""
-    for match in re.finditer(r'(?:[^\s"]|"(?:\\["\\]|[^"])*(?:"|$))+', string):
+    for match in _WORD.finditer(string):
         key, _, value = match[0].partition("=")
-        quotes = re.sub(r'"((?:\\["\\]|[^"])*)(?:"|$)', _unquoted, value)
-        yield key, quotes
+        yield key, _QUOTED.sub(_unquoted, value)
 
 
 def _unquoted(match: re.Match[str]) -> str:

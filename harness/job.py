@@ -24,6 +24,10 @@ TRACED_EXITS = 1 << 16
 """How many of the last exits a traced run keeps, unless its command line has trace= itself."""
 
 
+KEPT_EXITS = 32
+"""How many of the last exits every run keeps for a post-mortem, unless it has trace= itself."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a run is about to do, all of it decided."""
@@ -61,19 +65,21 @@ def plan(
     from harness import choose
 
     ours = require_image()
+    if cpu is not None:
+        choose.known_model(cpu, engine)
     for guest in scenario.guests:
         if not guest.path.is_file():
-            raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
+            raise bad_usage(f"guest {guest.name!r} has no image: {_missing(guest.path)}")
         for data in guest.data:
             if not data.path.is_file():
-                raise bad_usage(f"guest {guest.name!r} lacks a file: {data.path} is missing")
+                raise bad_usage(f"guest {guest.name!r} lacks a file: {_missing(data.path)}")
     modules = boot_modules(scenario.guests)
     model = cpu or scenario.cpu
     wanted = firmware or scenario.firmware
     requires = (*scenario.requires, *filter(None, (wanted,)))
     choice = choose.choose(requires, scenario.engines, engine, model, say=say)
     limit = scenario.timeout * choice.engine.patience if timeout is None else timeout
-    if trace and not re.search(r"(^| )trace=", f"{scenario.append} {append}"):
+    if trace and not _has("trace", f"{scenario.append} {append}"):
         append = f"{append} trace={TRACED_EXITS}".strip()
     known = scenario.path.parent == project.scenarios()
     replay = ["run", scenario.name if known else str(scenario.path)]
@@ -87,9 +93,10 @@ def plan(
         choice=choice,
         boot=Boot(
             image=ours,
-            command_line=" ".join(filter(None, (scenario.append, append))),
+            command_line=equipped(" ".join(filter(None, (scenario.append, append))), freezes=True),
             modules=modules,
             memory_mib=scenario.memory or machine_memory(scenario.guests, modules),
+            mips=scenario.mips,
             msrs=scenario.msrs,
             until_tick=until_tick,
             cpu_model=model,
@@ -99,8 +106,30 @@ def plan(
         replay=tuple(replay),
         scenario=scenario,
         expectations=scenario.expectations,
+        to_the_end=not scenario.endless,
         trace=trace,
     )
+
+
+def _missing(path: Path) -> str:
+    from harness.guest_images.images import why_missing
+
+    return why_missing(path) or f"{path} is missing"
+
+
+def equipped(command_line: str, *, freezes: bool = False) -> str:
+    """``command_line`` with what a post-mortem of our hypervisor needs, where it says nothing else.
+
+    KEPT_EXITS of each processor are kept; ``freezes``: a guest's crash stops the machine until the
+    harness lets it go on, as `Machine` does.
+    """
+    wanted = {"trace": f"{KEPT_EXITS}"} | ({"crash": "freeze"} if freezes else {})
+    added = (f"{key}={value}" for key, value in wanted.items() if not _has(key, command_line))
+    return " ".join(filter(None, (command_line, *added)))
+
+
+def _has(key: str, command_line: str) -> bool:
+    return bool(re.search(rf"(^|\s){key}=", command_line))
 
 
 def require_image() -> Path:

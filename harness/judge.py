@@ -17,7 +17,7 @@ USAGE_REASONS = ("bad-option", "bad-module", "bad-image", "too-big")
 ENTRY_FAILURE = "VM-entry failure"
 
 _TOLD_ELSEWHERE = (
-    *("seq", "kind", "registers"),
+    *("seq", "kind", "registers", "freezes"),
     *("msrs", "cpuid", "fields"),  # the explanation of a failed entry has what matters of them
     *("code", "word", "stack", "frames"),  # the post-mortem has them
 )

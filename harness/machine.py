@@ -29,8 +29,8 @@ class Machine(Watched):
     patience; the limit of the machine as a whole is not. Not thread-safe. Logs in ``directory``:
     console.log, records.jsonl, and the engine's.
 
-    ``before_end`` is called when the hypervisor is done and waits for it, as it does where it was
-    booted with trace=: then its memory can be read on every engine.
+    ``at_crash`` is called while the machine stands still at a guest's crash, which it does where
+    the hypervisor was booted with crash=freeze; then it goes on by itself.
     """
 
     @classmethod
@@ -152,6 +152,17 @@ class Machine(Watched):
         if found.kind != kind:
             raise bad_usage(f"the hypervisor can make nothing of the command {words!r}.")
         return found
+
+    def await_freeze(self, timeout: float = 10) -> None:
+        """Wait up to ``timeout`` seconds until the machine stands still at a guest's crash, whose
+        record came last, and goes on again; or for its end. Not at all where it does not freeze.
+        """
+        last = self.records[-1] if self.records else None
+        deadline = time.monotonic() + timeout * self.engine.patience
+        if last is not None and last.get("freezes") is True:
+            thawed = self.thawed
+            while self.end is None and self.thawed == thawed and self.pump(deadline):
+                pass
 
     @contextlib.contextmanager
     def allow(self, *names: str) -> Iterator[None]:

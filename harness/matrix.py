@@ -140,6 +140,8 @@ def run(
 
     for machine in machines:
         choose.engine(machine.engine)  # raises the sentence
+        if machine.cpu is not None:
+            choose.known_model(machine.cpu, machine.engine)
     require_image()
     began = time.monotonic()
     questions = [(scenario, machine) for scenario in scenarios for machine in machines]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from harness.machine import Machine
     from harness.outcome import Outcome
     from harness.records import Record
+    from harness.verdict import RunEnded
 
 
 class Observer(Protocol):
@@ -28,6 +29,9 @@ class Observer(Protocol):
 
     def record(self, record: Record) -> None:
         """A record, as it arrives."""
+
+    def decided(self, machine: Machine, ended: RunEnded | None) -> None:
+        """The verdict is known (None: passed), and the machine still stands; it is killed then."""
 
     def ended(self, outcome: Outcome) -> None:
         """The run is over."""
@@ -49,6 +53,9 @@ class Silent:
         """Do nothing."""
 
     def record(self, record: Record) -> None:
+        """Do nothing."""
+
+    def decided(self, machine: Machine, ended: RunEnded | None) -> None:
         """Do nothing."""
 
     def ended(self, outcome: Outcome) -> None:

@@ -125,6 +125,27 @@ def walk(read: Read, registers: Mapping[str, int], address: int) -> Walk:
     return found
 
 
+def through(read: Read, translate: Callable[[int], Walk]) -> Read:
+    """Memory by addresses that ``translate`` translates, page by page.
+
+    It gives fewer bytes where the next one is not mapped, or ``read`` has no more.
+    """
+
+    def translated(address: int, length: int) -> bytes:
+        data = bytearray()
+        while len(data) < length:
+            at = address + len(data)
+            there = translate(at).address
+            wanted = min(length - len(data), PAGE - at % PAGE)
+            part = b"" if there is None else read(there, wanted)
+            data += part
+            if len(part) < wanted:
+                break
+        return bytes(data)
+
+    return translated
+
+
 def _walk(read: Read, root: int, address: int, layout: _Format) -> Walk:
     if not 0 <= address < 1 << layout.bits:
         return Walk(())

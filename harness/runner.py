@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import image, rundir
+from harness.autopsy import Autopsy
 from harness.engines.base import EndKind, Unsupported
 from harness.job import Job, plan
 from harness.judge import Judge
@@ -20,6 +21,7 @@ from harness.verdict import RunEnded, Verdict
 if TYPE_CHECKING:
     from harness.machine import Machine
     from harness.records import Record
+    from harness.trace import Trace
 
 AS_LONG_AS_IT_LIVES = 1e6
 """Seconds: each wait may use all of the time that the machine has, which its own limit ends."""
@@ -51,7 +53,8 @@ def run(
     ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
     seconds; ``append`` is added to the hypervisor's command line; ``trace`` asks for the exits;
     ``firmware`` is "qboot" or "seabios";
-    ``until_tick`` ends the run there instead of at its time limit (Bochs).
+    ``until_tick`` ends the run there instead of at its time limit: on Bochs at that instruction;
+    on a QEMU that counts (the scenario requires deterministic) once it is seen to be reached.
     """
     audience = observer or Silent()
     return execute(
@@ -134,28 +137,27 @@ def _drive(job: Job, outcome: Outcome, observer: Observer) -> None:
         expect_build=image.build_id(job.boot.image) if judge else None,
         limit=job.limit,
     ) as machine:
-
-        def read_trace() -> None:
-            from harness import trace
-
-            outcome.trace = trace.fetch(machine.read_physical, job.boot.image)
-
+        autopsy = Autopsy(machine, judge, outcome)
+        machine.at_crash = autopsy.at_crash
         try:
-            if job.trace:
-                machine.before_end = read_trace
             rundir.write_replay(outcome.directory, job.replay, machine.running.argv)
             observer.started(machine)
             _watch(job, machine, judge)
+            if job.trace:
+                outcome.trace = _trace_of(machine)
+            observer.decided(machine, None)
         except RunEnded as ended:
-            if job.trace and outcome.trace is None:
+            if ended.verdict is Verdict.PANIC:
+                _settle(machine)
+            if job.trace:
                 with suppress(RunEnded, Unsupported):  # what went wrong first is what counts
-                    read_trace()
+                    outcome.trace = _trace_of(machine)
             if ended.verdict is Verdict.VM_ENTRY_FAILED:
                 said = (f"{job.choice.engine.name}: {line}" for line in machine.running.remarks())
                 ended.evidence = (*said, *ended.evidence)
-            if ended.verdict is not outcome.expected:
-                outcome.post_mortem = _examine(machine, ended)
+            autopsy.at_end(ended)
             outcome.tick = _replay_until(ended.facts.get("tick"), job, machine)
+            observer.decided(machine, ended)
             raise
         finally:
             watching = False
@@ -174,15 +176,18 @@ def _replay_until(tick: object, job: Job, machine: Machine) -> int | None:
     return tick
 
 
-def _examine(machine: Machine, ended: RunEnded) -> list[str]:
-    """Look at the machine as it stands; the page for people, the rest in the run directory."""
-    from harness import postmortem
+def _settle(machine: Machine) -> None:
+    """Let a hypervisor that panics come to its end, which is the same place each time."""
+    deadline = time.monotonic() + ENDING_SECONDS * machine.engine.patience
+    while machine.end is None and machine.watch(deadline) and time.monotonic() < deadline:
+        pass
 
-    found = postmortem.examine(machine, ended)
-    if found is None:
-        return []
-    found.write(machine.directory)
-    return found.page()
+
+def _trace_of(machine: Machine) -> Trace:
+    """The exits that the machine kept, which stands still."""
+    from harness import trace
+
+    return trace.fetch(machine.read_physical, machine.boot.image)
 
 
 def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
@@ -205,6 +210,7 @@ def _watch(job: Job, machine: Machine, judge: Judge | None) -> None:
                 end = machine.wait(timeout=AS_LONG_AS_IT_LIVES)
             except _DecidedError:
                 # The verdict is known; what the machine still says makes the logs whole.
+                machine.await_freeze(timeout=ENDING_SECONDS)
                 machine.wait(timeout=ENDING_SECONDS)
     except RunEnded as ended:
         raise (judge.better(ended) if judge else ended) from None

@@ -44,11 +44,18 @@ class Exit:
 
 @dataclass(frozen=True)
 class Trace:
-    """The exits that a machine kept, in order; ``lost``: how many older ones were overwritten."""
+    """The exits that a machine kept, in order."""
 
     exits: tuple[Exit, ...]
-    lost: int
+    overwritten: tuple[int, ...]  # by processor: how many older ones it has no longer
     hz: int  # TSC ticks a second
+
+    on: bool = True  # whether it keeps any at all
+
+    @property
+    def lost(self) -> int:
+        """How many older exits were overwritten."""
+        return sum(self.overwritten)
 
     def of(self, guest: str) -> list[Exit]:
         """The exits of one guest."""
@@ -96,18 +103,33 @@ def fetch(read: Read, image: Path) -> Trace:
     RunEnded FAILED if what is in memory is no trace, BAD_USAGE if the image has no debug
     information; and as ``read`` does.
     """
+    read = _whole(read)
     layout = dwarf.layout(image, _WANTED)
     names = _Names(read, layout)
     exits: list[Exit] = []
-    lost = 0
+    lost: list[int] = []
     address, type_ = layout.locate("trace_rings")
-    for cpu, ring in enumerate(type_.decode(read(address, type_.size))):
+    rings = type_.decode(read(address, type_.size))
+    for cpu, ring in enumerate(rings):
         records, overwritten = _records(read, layout, ring)
-        lost += overwritten
+        lost.append(overwritten)
         exits += (names.exit(cpu, *record) for record in records)
+    on = any(ring["next"] for ring in rings)
     exits.sort(key=lambda one: one.time)  # of several processors; each has its own in order
     hz, number = layout.locate("hz")
-    return Trace(tuple(exits), lost, max(1, number.decode(read(hz, number.size))))
+    return Trace(tuple(exits), tuple(lost), max(1, number.decode(read(hz, number.size))), on)
+
+
+def _whole(read: Read) -> Read:
+    """``read``, but RunEnded FAILED where it gives less than was asked for."""
+
+    def checked(address: int, length: int) -> bytes:
+        data = read(address, length)
+        if len(data) != length:
+            raise RunEnded(Verdict.FAILED, f"the memory at {address:#x} can't be read")
+        return data
+
+    return checked
 
 
 _FIELDS = ("time", "rip", "facts", "label.cycles", "label.vm", "label.vcpu", "label.kind")

@@ -51,7 +51,8 @@ class Traffic:
     """Moves bytes between a running machine and whoever looks at them; notices its end.
 
     ``on_console`` and ``on_records`` get raw bytes as they come; console.log and records.jsonl in
-    ``directory`` keep them.
+    ``directory`` keep them. ``is_frozen`` tells what an engine takes for an end from one, once all
+    that was written before has been taken in.
     """
 
     def __init__(
@@ -60,11 +61,14 @@ class Traffic:
         directory: Path,
         on_console: Callable[[bytes], None],
         on_records: Callable[[bytes], None],
+        is_frozen: Callable[[End], bool] = lambda _: False,
     ) -> None:
         self.end: End | None = None
+        self.frozen = False  # it stands still, and may go on
         self.closed = False
         self.when_taken: Callable[[], None] | None = None  # all that waited on COM1 is on its way
         self._running = running
+        self._is_frozen = is_frozen
         self._input = {running.console: bytearray(), running.records: bytearray()}
         self._takers = {running.console: on_console, running.records: on_records}
         self._logs = {
@@ -109,6 +113,11 @@ class Traffic:
             for _ in range(_CHUNKS):
                 if line not in self._open or not self._receive(line):
                     break
+
+    def go_on(self) -> None:
+        """Let a frozen machine run on."""
+        self.frozen = False
+        self._running.go_on()
 
     def write(self, data: bytes) -> None:
         """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
@@ -172,6 +181,9 @@ class Traffic:
             return
         # What the machine wrote before its end is in the sockets by now: take it in first.
         self.drain()
+        self.frozen = self._is_frozen(end)
+        if self.frozen:
+            return
         self.end = end
         for fd in self._wakeups:  # a process's end would wake us for ever
             self._selector.unregister(fd)

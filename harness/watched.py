@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import explain
 from harness.console import Console, Lines, compile_pattern
 from harness.controlled import Controlled
-from harness.engines.base import Boot, End, Engine, Running
+from harness.engines.base import Boot, End, EndKind, Engine, Running
 from harness.hosttime import LOOK_EVERY, HostTime
 from harness.records import Record, RecordOrder, Records
 from harness.traffic import Traffic
@@ -21,6 +21,7 @@ FORBIDDEN: Mapping[str, tuple[str, Verdict]] = {
     "trap": (r"(?<=\n)\[ *\d+\.\d{6}\] trap: ", Verdict.PANIC),
 }
 MOST_HITS = 100  # forbidden lines kept; the first one decides anyway
+_LOOK_FOR_TICK_EVERY = 0.01  # seconds, where an engine can't stop at a tick by itself
 _LAST_WORDS = 5.0  # seconds in which, at most, the rest of a panic may still come
 
 
@@ -53,14 +54,16 @@ class Watched(Controlled):
         self._expect_build = expect_build
         self._records = Records()
         self._order = RecordOrder()
-        self._waits = False  # for `_release`
-        self.before_end: Callable[[], object] | None = None
+        self.thawed = 0  # so often it went on after a guest's crash had frozen it
+        self.at_crash: Callable[[], object] | None = None
         self._allowed: list[str] = []
         self._hits: list[tuple[str, str]] = []  # (forbidden name, line) that no wait has raised yet
         self._broken: RunEnded | None = None  # found out of turn; the next wait raises it
         self._lines = Lines(self._on_line)
         self.console = Console(self)
-        self._traffic = Traffic(running, directory, self._take_console, self._take_records)
+        self._traffic = Traffic(
+            running, directory, self._take_console, self._take_records, self._is_frozen
+        )
 
     # What has come so far
 
@@ -162,10 +165,9 @@ class Watched(Controlled):
         """
         while True:
             until = min(deadline, self._ends_at())
-            came = self._traffic.pump(min(until, time.monotonic() + LOOK_EVERY))
-            if self._waits:
-                self._waits = False
-                self._release()
+            look = LOOK_EVERY if self.boot.until_tick is None else _LOOK_FOR_TICK_EVERY
+            came = self._traffic.pump(min(until, time.monotonic() + look))
+            self._thaw()
             if came:
                 return True
             self.host.look()
@@ -174,7 +176,9 @@ class Watched(Controlled):
 
     def watch(self, deadline: float) -> bool:
         """As `pump`, without regard to the machine's time limit."""
-        return self._traffic.pump(deadline)
+        came = self._traffic.pump(deadline)
+        self._thaw()
+        return came
 
     def _ends_at(self) -> float:
         """When (monotonic seconds) the time limit has passed.
@@ -190,13 +194,27 @@ class Watched(Controlled):
             return end
         return end + self.host.allowance(self.limit)
 
-    def _release(self) -> None:
-        """The machine has done its work, and waits so that its memory can be read: let it end."""
-        try:
-            if self.before_end is not None and self.end is None:
-                self.before_end()
-        finally:
-            self.command("power-off")
+    def _is_frozen(self, end: End) -> bool:
+        """Whether it was a guest's crash that stopped the machine, rather than its end."""
+        stopped = end.kind in (EndKind.POWER_OFF, EndKind.GUEST_PANIC)
+        last = self.records[-1] if self.records else None
+        crashed = last is not None and last.kind == "crash" and last.get("freezes") is True
+        return stopped and crashed and self.running.process.poll() is None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still at a guest's crash."""
+        return self._traffic.frozen
+
+    def _thaw(self) -> None:
+        """A machine that a guest's crash has frozen goes on, once it has been looked at."""
+        if self._traffic.frozen:
+            since = time.monotonic()
+            if self.at_crash is not None:
+                self.at_crash()
+            self.started += time.monotonic() - since  # that time is not the machine's
+            self._traffic.go_on()
+            self.thawed += 1
 
     def drain(self) -> None:
         """Take in what has come, without waiting: of a paused machine, all that it has written."""
@@ -216,8 +234,6 @@ class Watched(Controlled):
         for record in self._records.feed(data):
             if record.seq == 0 and self._expect_build and record.get("build") != self._expect_build:
                 self._broken = self._broken or explain.stale(self, record, self._expect_build)
-            # Not at once: this is called while output is taken in, and the engine may be busy.
-            self._waits = self._waits or (record.kind == "done" and record.get("waits") is True)
             if record.kind == "panic" and len(self._hits) < MOST_HITS:
                 self._hits.append(("panic", str(record.get("message", ""))))
             if self._on_record is not None:

@@ -12,6 +12,7 @@
 #include "debug.h"
 #include "vm/boot_record.h"
 #include "vm/focus.h"
+#include "vm/handlers.h"
 #include "vm/options.h"
 #include "vm/scheduler.h"
 #include "vm/trace.h"
@@ -25,16 +26,29 @@ static unsigned guest_count;
 static char focus_name[VM_NAME_SIZE]; /* of the guest that console= names; "": there is none */
 static unsigned troubled;             /* guests that could not start, or had to be stopped */
 
-/* `trace=on`, or how many of the last exits to keep: `trace=64K`. */
+/* `trace=on`, or how many of the last exits to keep: `trace=64K`; `trace=off` is as without it. */
 static void start_trace(const char *value) {
     uint64_t count = TRACE_DEFAULT;
+    if (text_equal(value, "off")) {
+        return;
+    }
     if (!text_equal(value, "on") && (!word_size(value, &count) || count & (count - 1) ||
                                      count < TRACE_LEAST || count > TRACE_MOST)) {
-        refuse("bad-option", "command line: trace=%s is neither on nor a power of 2 from %d to %d",
-               value, TRACE_LEAST, TRACE_MOST);
+        refuse("bad-option",
+               "command line: trace=%s is neither on, off nor a power of 2 from %d to %d", value,
+               TRACE_LEAST, TRACE_MOST);
     }
     if (!trace_start(count)) {
         refuse("no-memory", "there is not enough free memory for a trace of %lu exits", count);
+    }
+}
+
+/* `crash=freeze`: a guest that is stopped for cause stops the machine, for whoever wants to look. */
+static void set_crash(const char *value) {
+    if (text_equal(value, "freeze")) {
+        crash_freezes();
+    } else if (!text_equal(value, "go-on")) {
+        refuse("bad-option", "command line: crash=%s is neither freeze nor go-on", value);
     }
 }
 
@@ -58,10 +72,13 @@ static void parse_command_line(const char *text) {
             }
         } else if (text_equal(word.key, "trace")) {
             start_trace(word.value);
+        } else if (text_equal(word.key, "crash")) {
+            set_crash(word.value);
         } else if (text_equal(word.key, "console")) {
             set_focus(word.value);
         } else {
-            refuse("bad-option", "command line: unknown word %s%s%s (known: console, debug, trace)",
+            refuse("bad-option",
+                   "command line: unknown word %s%s%s (known: console, crash, debug, trace)",
                    word.key, word.has_value ? "=" : "", word.value);
         }
     }
@@ -115,6 +132,7 @@ noreturn void image_main(void) {
                          "(CPUID.80000001H:ECX.SVM[bit 2] is 0)");
     }
     virt->start();
+    guest_cpuid_start();
     apic_admit_nmis();
 
     for (unsigned i = 0; i < guest_count; i++) {

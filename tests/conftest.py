@@ -70,9 +70,9 @@ class Hv:
         plugin = [] if installed() else ["-p", "harness.pytest_plugin"]
         return self.python("-m", "pytest", "-p", "no:cacheprovider", *plugin, *words, **env)
 
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+    def start(self, *words: str | Path, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "harness", *map(str, words)],
+            [*prefix, sys.executable, "-m", "harness", *map(str, words)],
             cwd=self.root,
             env=self.env(),
             stdin=subprocess.DEVNULL,

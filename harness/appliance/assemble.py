@@ -95,7 +95,7 @@ def _require_debian() -> None:
         raise Unavailable(error.reason, error.remedy) from None
     for tool in _TOOLS:
         if shutil.which(tool) is None:
-            raise Unavailable(f"{tool} is not installed", "`make setup` installs what is needed.")
+            raise Unavailable(f"{tool} is not installed", "make setup")
 
 
 def _digest(files: tuple[Path, ...]) -> str:

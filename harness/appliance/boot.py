@@ -91,7 +91,7 @@ def start(parts: Parts, directory: Path, extra: Mapping[str, Path]) -> Appliance
     if binary is None or not available.usable:
         raise RunEnded(
             Verdict.ENGINE_MISSING,
-            f"{available.reason}; `{available.remedy}` would provide it.",
+            available.sentence,
             facts={"remedy": available.remedy},
         )
     base = _write_images(parts, directory, extra)

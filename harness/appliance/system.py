@@ -16,7 +16,7 @@ FIRMWARE = (
     "linuxboot_dma.bin", "multiboot_dma.bin", "multiboot.bin", "pvh.bin",
 )  # fmt: skip
 
-_INSTALL = "`apt install qemu-system-x86` would provide it."
+_INSTALL = "apt install qemu-system-x86"
 _PATIENCE = 60.0  # seconds
 _LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _MISSING = re.compile(r"^\s*(\S+) => not found$", re.MULTILINE)

@@ -6,13 +6,13 @@ from harness.verdict import RunEnded, Verdict
 
 
 class Unavailable(RunEnded):
-    """No appliance can be had: why, as one clause, and what would help, a sentence or ""."""
+    """No appliance can be had: why, and what would help ("": nothing), as a clause each."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
-        sentence = f"there is no appliance: {reason}."
+        sentence = f"there is no appliance: {reason}"
         super().__init__(
             Verdict.ENGINE_MISSING,
-            f"{sentence} {remedy}" if remedy else sentence,
+            f"{sentence}; to get it: {remedy}." if remedy else f"{sentence}.",
             facts={"remedy": remedy},
         )
         self.reason = reason

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     "--until-tick",
     type=click.IntRange(1),
     metavar="N",
-    help="Stop after so many emulated instructions instead of at the time limit; Bochs only.",
+    help="Stop after so many emulated instructions instead of at the time limit: on Bochs at that "
+    "one; on QEMU, for scenarios that require deterministic, once it is seen to be reached.",
 )
 @firmware_option
 @timeout_option
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value=1234,
     metavar="[PORT]",
-    help="Debug it: gdb on this loopback port (1234) with QEMU, Bochs's own debugger with Bochs.",
+    help="Debug it with gdb: on this loopback port (1234) with QEMU, on a socket file with Bochs.",
 )
 @click.option(
     "--trace",

@@ -48,9 +48,11 @@ class Boot:
     memory_mib: int = 128
     cpus: int = 1
     cpu_model: str | None = None  # the engine's own model name; None: the engine's default
+    mips: int | None = None  # million instructions in a second of the machine's own time
     msrs: tuple[tuple[int, int], ...] = ()  # (number, value): what firmware writes before the image
     firmware: str | None = None  # one of FIRMWARE, for engines that name it as theirs; None: any
     freezes: bool = True  # after a bad end it is kept for a look, where the engine can do that
+    stopped: bool = False  # wait for a debugger at the image's first instruction; Bochs alone
     until_tick: int | None = (
         None  # stop there, in emulated instructions; deterministic engines only
     )
@@ -62,7 +64,12 @@ class Availability:
 
     usable: bool
     reason: str  # "Bochs 2.7" where usable; else one clause: "bochs is not installed"
-    remedy: str = ""  # a command that would make it usable, or ""
+    remedy: str = ""  # what would make it usable, a command or a clause; or ""
+
+    @property
+    def sentence(self) -> str:
+        """Why it can't be used, and what would change that."""
+        return f"{self.reason}; to get it: {self.remedy}." if self.remedy else f"{self.reason}."
 
 
 class EndKind(Enum):
@@ -132,7 +139,6 @@ class Running(Protocol):
 
     argv: tuple[str, ...]
     tick: int | None  # where in emulated time it last stopped, if the engine counts that
-    at_tick: bool  # it has stopped at ``Boot.until_tick``
     idle: Callable[[], None]  # called while a call waits: takes in serial output, so none blocks
 
     @property
@@ -146,6 +152,10 @@ class Running(Protocol):
     @property
     def process(self) -> Process:
         """The emulator."""
+
+    @property
+    def at_tick(self) -> bool:
+        """Whether it has come to ``Boot.until_tick``, and stopped there."""
 
     def wakeups(self) -> tuple[int, ...]:
         """File descriptors, readable when `service` has something to do or the emulator ended."""
@@ -161,6 +171,9 @@ class Running(Protocol):
 
     def resume(self) -> None:
         """Let every CPU run on. Idempotent."""
+
+    def go_on(self) -> None:
+        """Let a machine run on that has frozen itself: what `end` took for its end was none."""
 
     def reset(self) -> None:
         """Press the reset button. The machine is paused then, before its first instruction, and

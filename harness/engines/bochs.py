@@ -15,8 +15,12 @@ from pathlib import Path
 from harness import multiboot
 from harness.engines import bochs_process, rom
 from harness.engines.base import Availability, Boot, Say, silently
+from harness.engines.bochs_debugged import BochsDebugged
 from harness.engines.bochs_running import BochsRunning
 from harness.verdict import RunEnded, Verdict, bad_usage
+
+# More than Bochs can hold itself it keeps in a file, and mixes up which part of it is where.
+MOST_MEMORY_MIB = 2048
 
 INSTALL = "apt install bochs bochsbios vgabios bochs-term"
 
@@ -56,13 +60,18 @@ class Bochs:
         """Start Bochs on ``boot``; see ``Engine.launch``."""
         if boot.firmware is not None:
             raise bad_usage(f"bochs boots without firmware; a QEMU engine can run {boot.firmware}.")
+        if boot.memory_mib > MOST_MEMORY_MIB:
+            raise bad_usage(
+                f"bochs has at most {MOST_MEMORY_MIB} MiB of memory for a machine, not"
+                f" {boot.memory_mib}; a QEMU engine has more."
+            )
         layout = multiboot.lay_out(boot)
         available = self.availability()
         binary = self.binary()
         if binary is None or not available.usable:
             raise RunEnded(
                 Verdict.ENGINE_MISSING,
-                f"{available.reason}; `{available.remedy}` would provide it.",
+                available.sentence,
                 facts={"remedy": available.remedy},
             )
         model = boot.cpu_model or self.default_cpu
@@ -79,16 +88,19 @@ class Bochs:
         hardware = bochs_process.Hardware(
             model=model,
             cpus=boot.cpus,
-            ips=self.ips,
+            ips=self.ips if boot.mips is None else boot.mips * 1_000_000,
             memory_mib=boot.memory_mib,
             base=base,
             ports=2,
             until_tick=boot.until_tick,
             freezes=boot.freezes,
+            # Not before that: the ROM's first look at memory is what places the blob in it.
+            stop_at=layout.kernel.entry if boot.stopped else None,
         )
         started = bochs_process.start(binary, directory, hardware)
         console, records = started.ports
-        return BochsRunning(
+        kind = BochsDebugged if boot.stopped else BochsRunning
+        return kind(
             started.process,
             started.argv,
             directory,

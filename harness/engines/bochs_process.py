@@ -60,10 +60,13 @@ class Hardware:
     disk: Path | None = None  # in the directory; a multiple of `CYLINDER` in size (bytes)
     until_tick: int | None = None  # stop in the debugger then
     freezes: bool = False  # stops in the debugger at a triple fault, or if the image asks for it
+    stop_at: int | None = None  # stop in the debugger at this address, too, the first time
 
     @property
     def first_commands(self) -> tuple[str, ...]:
-        """What the debugger is told before the machine runs; the last one lets it run."""
+        """What the debugger is told before the machine is ours."""
+        if self.stop_at is not None:
+            return (f"lb {self.stop_at:#x}", "c", "d 1")
         return ("c",) if self.until_tick is None else (f"sba {self.until_tick}", "c")
 
 

@@ -59,7 +59,7 @@ class BochsRunning:
         self._prompt = 1  # number of the prompt that comes next
         self._first_prompts = first_prompts  # those that were answered when Bochs was started
         self._paused = False
-        self._show: Callable[[str], None] | None = None  # who has the debugger instead of us
+        self._run_by = "c"  # the command that it was last let run by
         self.tick: int | None = None  # emulated time at the last stop, in instructions
         self.at_tick = False
         self._end: End | None = None
@@ -67,21 +67,6 @@ class BochsRunning:
         self._ended = supervise.ProcessEnd(process)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
-
-    def hand_over(self, show: Callable[[str], None]) -> None:
-        """From now on a person has the debugger: all that it prints goes to ``show``."""
-        self._show = show
-        self._show_new()
-
-    def type(self, text: str) -> None:
-        """Give the debugger what that person types; an interrupt is SIGINT's."""
-        self._write(text)
-
-    def _show_new(self) -> None:
-        if self._show is not None and self._output:
-            text = self._output.decode("utf-8", "replace")
-            self._output.clear()
-            self._show(text)
 
     def wakeups(self) -> tuple[int, ...]:
         """The debugger's output, and Bochs's end."""
@@ -96,7 +81,6 @@ class BochsRunning:
                 self._output += data
                 if len(self._output) > 16 << 20:
                     del self._output[: 8 << 20]
-        self._show_new()
 
     def end(self) -> End | None:
         """How the machine ended: stopped in the debugger, or with Bochs, by its own log."""
@@ -121,7 +105,11 @@ class BochsRunning:
                 self._paused = True
                 self._note(text)
                 if self._end is None and not self.at_tick:
-                    self.resume()  # an interrupt of `pause` that came when it was paused already
+                    self._stopped_unasked()
+
+    def _stopped_unasked(self) -> None:
+        """That was an interrupt of `pause` which came when it was paused already."""
+        self.resume()
 
     def _take_prompt(self) -> str | None:
         """What came before the next prompt, if that is there."""
@@ -209,7 +197,8 @@ class BochsRunning:
     def _await_run(self) -> None:
         """Wait until it has read that it may run, and says so: interrupted before that it hangs."""
         deadline = time.monotonic() + ANSWER_WITHIN
-        while b"c\n" not in self._output and self.process.poll() is None:
+        echo = f"{self._run_by}\n".encode()
+        while echo not in self._output and self.process.poll() is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 return  # `_await_prompt` has the words for it
@@ -218,10 +207,18 @@ class BochsRunning:
             self.service()
 
     def resume(self) -> None:
-        """Let the machine run on."""
-        if self._paused:
-            self._write("c\n")
-            self._paused = False
+        """Let the machine run on; one that has come to its end stays there."""
+        self._run("c")
+
+    def _run(self, command: str) -> None:
+        if self._paused and self._end is None:
+            self._write(f"{command}\n")
+            self._run_by, self._paused = command, False
+
+    def go_on(self) -> None:
+        """Forget that it stopped in its debugger, and leave that."""
+        self._end = None
+        self.resume()
 
     def reset(self) -> None:
         """Not offered: the debugger has no such command."""

@@ -92,14 +92,15 @@ class _Qemu:
             extra=(*self.extra, *more),
         )  # fmt: skip
         if binary is None or not available.usable:
-            hint = f"; `{available.remedy}` would provide it" if available.remedy else ""
             raise RunEnded(
                 Verdict.ENGINE_MISSING,
-                f"{available.reason}{hint}.",
+                available.sentence,
                 facts={"remedy": available.remedy},
             )
         transport = LocalTransport.start(binary, setup, directory, files)
-        return QemuRunning(transport, boot.memory_mib << 20, self.accelerator)
+        return QemuRunning(
+            transport, boot.memory_mib << 20, self.accelerator, until_tick=boot.until_tick
+        )
 
 
 class QemuTcg(_Qemu):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,11 @@ def set_up(
     """
     if firmware not in FIRMWARE:
         raise bad_usage(f"{firmware!r} is no firmware: it must be {' or '.join(FIRMWARE)}.")
-    if boot.until_tick is not None:
-        raise bad_usage("QEMU can't stop at a tick; bochs can.")
+    if boot.until_tick is not None and not counts(extra):
+        raise bad_usage(
+            "QEMU can't stop at a tick where it does not count instructions, as it does for a "
+            "scenario that requires deterministic; bochs can."
+        )
     if boot.msrs:
         raise bad_usage("QEMU can't set MSRs before the image runs; bochs can.")
     layout = multiboot.lay_out(boot)
@@ -71,6 +74,11 @@ def set_up(
         _name(files, string.split(" ", 1)[0], module.path)
         modules.append(string)
     return Setup(boot, accelerator, cpu, firmware, kernel, tuple(modules), files, extra)
+
+
+def counts(arguments: Sequence[str]) -> bool:
+    """Whether a QEMU with these arguments counts instructions: each is a tick of virtual time."""
+    return "-icount" in arguments
 
 
 def _name(files: dict[str, Path], word: str, target: Path) -> None:

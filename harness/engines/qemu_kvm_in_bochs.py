@@ -70,8 +70,7 @@ class QemuKvmInBochs:
         )  # fmt: skip
         available = self.availability()
         if not available.usable:
-            hint = f"; {available.remedy}" if available.remedy else ""
-            raise RunEnded(Verdict.ENGINE_MISSING, f"{available.reason}{hint}.")
+            raise RunEnded(Verdict.ENGINE_MISSING, available.sentence)
         if _last is not None:
             if _last.end() is None:
                 raise bad_usage(f"{self.name} runs one machine at a time: end the other one first.")

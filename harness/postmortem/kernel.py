@@ -46,10 +46,12 @@ def panicked(body: Body) -> Iterator[Section]:
 def in_root_mode(body: Body) -> Iterator[Section]:
     """Where its processors are in root mode.
 
-    After an orderly end, or a panic that has told more itself, that is for the file alone.
+    After an orderly end, at a guest's crash, or after a panic that has told more itself, that is
+    for the file alone.
     """
     end = body.machine.end
     orderly = body.panic is not None or (end is not None and end.kind is EndKind.POWER_OFF)
+    orderly = orderly or body.machine.frozen
     for cpu, state in body.cpus.items():
         if body.places.in_guest(state):
             continue

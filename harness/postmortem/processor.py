@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from harness.postmortem.body import Body
 from harness.postmortem.section import Section
-from harness.postmortem.words import register_lines
+from harness.postmortem.words import number, register_lines
 from harness.verdict import RunEnded
 
 EXITS_SHOWN = 32
@@ -41,8 +42,11 @@ def current_vmcs(body: Body) -> Iterator[Section]:
     """The VMCS that each processor would enter with, decoded by the hypervisor's own names."""
     from harness import vmcs
 
-    if body.machine.engine.name != "bochs" or body.virtualization != "vmx":
-        return  # where others keep what the processor holds is their own affair
+    if body.virtualization != "vmx":
+        return
+    if body.machine.engine.name != "bochs":
+        yield _recorded_vmcs(body)
+        return
     for cpu, state in body.cpus.items():
         if state.control_structure is None:
             continue
@@ -51,6 +55,22 @@ def current_vmcs(body: Body) -> Iterator[Section]:
         if len(region) == vmcs.REGION:
             title = f"current VMCS of CPU {cpu}, at {state.control_structure:#x}"
             yield _structure(title, vmcs.decode(region, names), vmcs.FACTS)
+
+
+def _recorded_vmcs(body: Body) -> Section:
+    """Where KVM keeps what its processor holds is its own affair: a crash record has the fields."""
+    from harness import vmcs
+
+    last = next((r for r in reversed(body.machine.records) if r.kind == "crash"), None)
+    fields = last.get("fields") if last is not None and body.machine.frozen else None
+    if not isinstance(fields, Mapping):
+        return Section(
+            "current VMCS", ["KVM keeps it to itself; it is recorded where a guest is stopped"]
+        )
+    names = vmcs.field_names(body.places.image)
+    known = {names.get(number(key) or 0, key): number(fields[key]) for key in sorted(fields)}
+    found = {name: value for name, value in known.items() if value is not None}
+    return _structure("current VMCS, as the hypervisor recorded it", found, vmcs.FACTS)
 
 
 def current_vmcb(body: Body) -> Iterator[Section]:
@@ -77,22 +97,25 @@ def _structure(title: str, fields: Mapping[str, int], shown: Sequence[str]) -> S
 
 
 def last_exits(body: Body) -> Iterator[Section]:
-    """The newest exits of each guest, out of the hypervisor's trace."""
+    """The newest exits of each processor, out of the hypervisor's trace."""
     from harness import trace
+    from harness.timeline import described
 
     if not any(r.kind == "vm-start" for r in body.machine.records):
         return
-    if "trace=" not in body.machine.boot.command_line:
-        yield Section(
-            "last exits", ["not traced; replay.sh --trace FILE.txt does it again and keeps them"]
-        )
-        return
     found = trace.fetch(body.read, body.places.image)
-    for guest in found.guests():
-        last = found.of(guest)[-EXITS_SHOWN:]
+    if not found.on:
+        yield Section("last exits", ["none were kept: the hypervisor was booted without trace="])
+        return
+    guest = max((len(one.guest) for one in found.exits), default=0)
+    for cpu, lost in enumerate(found.overwritten):
+        exits = [one for one in found.exits if one.cpu == cpu]
+        last = exits[-EXITS_SHOWN:]
+        older = lost + len(exits) - len(last)
         lines = [
-            f"{one.time:>14}  {one.kind:<16} {one.what:<24} rip {one.rip:#x}"
-            + ("" if one.cycles is None else f"  {one.cycles} cycles")
+            f"{one.time:>14}  {one.guest:<{guest}}  {described(one):<32} rip {one.rip:#x}"
+            + ("  not done" if one.cycles is None else f"  {one.cycles} cycles")
             for one in reversed(last)
         ]
-        yield Section(f"last {len(last)} exits of {guest}, newest first", lines, page=5)
+        title = f"last {len(last)} exits of CPU {cpu}, newest first, after {older} older ones"
+        yield Section(title, lines, [asdict(one) for one in reversed(last)], page=4)

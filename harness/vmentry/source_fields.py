@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from harness.scenario import suggestion
 from harness.vmentry.capabilities import ARCHITECTURAL, MSRS, Capabilities
 from harness.vmentry.fields import BY_ENCODING, BY_NAME, FIELDS
 from harness.vmentry.source import Source, Unreadable, checked, number, outcome
 
-_LINE = re.compile(
-    r"^\s*([A-Za-z0-9_][\w .()/-]{0,80}?)\s*[:=]\s*(0x[0-9a-fA-F_]+|\d+)\s*[,;]?\s*$"
-)
+_LINE = re.compile(r"^\s*([A-Za-z0-9_][\w .()/-]{0,80}?)\s*[:=]\s*(.*?)\s*[,;]?\s*$")
+_NUMBER = re.compile(r"0x[0-9a-fA-F_]+|\d+")
 
 # Names of Linux (arch/x86/include/asm/vmx.h) that are neither the manual's nor near it.
 _LINUX = {
@@ -91,15 +91,20 @@ def read(text: str) -> Source | None:
     """The fields of a list; None if it is none, `Unreadable` if something in it is wrong."""
     found: list[tuple[str, str]] = []
     others: list[str] = []
+    names = _names()
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith(("#", "//")):
             continue
-        if match := _LINE.match(line[:400]):
+        match = _LINE.match(line[:400])
+        if match and _NUMBER.fullmatch(match[2]):
             found.append((match[1], match[2].replace("_", "")))
+        elif match and _field(match[1], names):
+            raise Unreadable(f"{match[1]} must be a number, not {match[2][:60]!r}")
         else:
             others.append(line.strip())
-    names = _names()
     known = {name: value for name, value in found if _field(name, names)}
+    if found and not known and not others and (hint := _near(found[0][0], names)):
+        raise Unreadable(f"no VMCS field or capability MSR is called {found[0][0]!r}; {hint}")
     if not known or len(others) > len(found):
         return None
     if others:
@@ -112,6 +117,10 @@ def _field(name: str, names: dict[str, str]) -> str | None:
         encoding = int(name, 16)
         return BY_ENCODING[encoding].name if encoding in BY_ENCODING else None
     return names.get(_plain(name))
+
+
+def _near(name: str, names: dict[str, str]) -> str:
+    return suggestion(_plain(name), [*names, *_CAPABILITY_NAMES.values()])
 
 
 def _source(found: list[tuple[str, str]], names: dict[str, str]) -> Source:
@@ -128,7 +137,8 @@ def _source(found: list[tuple[str, str]], names: dict[str, str]) -> Source:
         elif (msr := by_msr.get(name.lower())) is not None:
             msrs[msr] = value
         else:
-            raise Unreadable(f"no VMCS field or capability MSR is called {name[:60]!r}")
+            what = f"no VMCS field or capability MSR is called {name[:60]!r}"
+            raise Unreadable("; ".join(filter(None, (what, _near(name, names)))))
     told = outcome(
         fields.get("exit_reason"),
         fields.get("exit_qualification"),

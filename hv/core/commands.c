@@ -4,7 +4,6 @@
 #include <stdint.h>
 
 #include "core/pci.h"
-#include "core/power.h"
 #include "core/records.h"
 #include "core/serial.h"
 #include "core/string.h"
@@ -26,12 +25,6 @@ void commands_add(const struct command *table, unsigned count) {
 static bool list_pci(const char *arguments) {
     (void)arguments;
     pci_record();
-    return true;
-}
-
-static bool release_power(const char *arguments) {
-    (void)arguments;
-    power_release();
     return true;
 }
 
@@ -60,7 +53,6 @@ static const struct command own[] = {
     {"hold", hold},
     {"go-on", go_on},
     {"pci", list_pci},
-    {"power-off", release_power},
 };
 
 static bool run_from(const struct command *table, size_t count, const char *word,

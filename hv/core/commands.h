@@ -3,7 +3,6 @@
  *
  *     pci                 the record `pci`: which functions are on the PCI buses now
  *     hold                the record `held`; then no guest runs until `go-on`
- *     power-off           where the end waits for it (power.h): go on; no record
  *     focus GUEST         the record `focus`: the console is this guest's from now on; only where
  *                         one had it already, by the boot word console=
  *     map GUEST ADDRESS   the record `map`: how a guest-physical address is translated

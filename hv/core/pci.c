@@ -28,7 +28,7 @@ struct search {
     bool known[BUSES]; /* to be scanned, or scanned already: bridges may lead round in a circle */
 };
 
-static uint32_t read(const struct pci_function *at, unsigned offset) {
+uint32_t pci_read(const struct pci_function *at, unsigned offset) {
     outl(CONFIG_ADDRESS, CONFIG_ENABLE | (uint32_t)at->bus << 16 | (uint32_t)at->device << 11 |
                              (uint32_t)at->function << 8 | offset);
     return inl(CONFIG_DATA);
@@ -36,21 +36,21 @@ static uint32_t read(const struct pci_function *at, unsigned offset) {
 
 /* Adds the function if it is there; gives its header type, or -1. */
 static int look_at(struct search *search, struct pci_function at) {
-    uint32_t id = read(&at, VENDOR_AND_DEVICE);
+    uint32_t id = pci_read(&at, VENDOR_AND_DEVICE);
     if (id == NOBODY) {
         return -1;
     }
     at.vendor_id = (uint16_t)id;
     at.device_id = (uint16_t)(id >> 16);
-    at.class_code = read(&at, CLASS_AND_REVISION) >> 8;
+    at.class_code = pci_read(&at, CLASS_AND_REVISION) >> 8;
     if (search->count < search->most) {
         search->list[search->count] = at;
     }
     search->count++;
 
-    uint8_t type = (uint8_t)(read(&at, HEADER_TYPE) >> 16);
+    uint8_t type = (uint8_t)(pci_read(&at, HEADER_TYPE) >> 16);
     if ((type & TYPE_MASK) == TYPE_BRIDGE) {
-        search->known[read(&at, BUS_NUMBERS) >> 8 & 0xff] = true; /* the secondary bus */
+        search->known[pci_read(&at, BUS_NUMBERS) >> 8 & 0xff] = true; /* the secondary bus */
     }
     return type;
 }

@@ -15,5 +15,8 @@ struct pci_function {
  */
 unsigned pci_list(struct pci_function *list, unsigned most);
 
+/* The double word at `offset` of a function's configuration space; all ones where none answers. */
+uint32_t pci_read(const struct pci_function *at, unsigned offset);
+
 /* Writes the record `pci` of what is there now. */
 void pci_record(void);

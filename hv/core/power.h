@@ -12,11 +12,10 @@ enum power_code {
 };
 
 /*
- * From now on, where a `done` record is written, the end waits until the harness has read what it wants
- * in memory and gives the command `power-off`; or for a minute, if there is nobody to do so.
+ * Stops the machine as it is, with all output written, where an emulator can do that: Bochs in its
+ * debugger, QEMU by its panic device. Returns when that lets it go on; elsewhere at once.
  */
-void power_wait_at_end(void);
-void power_release(void); /* it was given */
+void power_freeze(void);
 
 /* Writes the `done` record first. `status` is one of ok, guest-crashed, refused, panic. */
 noreturn void power_off_with_record(const char *status, enum power_code code);

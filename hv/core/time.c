@@ -40,7 +40,9 @@ void time_start(void) {
     uint64_t elapsed = rdtsc() - start;
     outb(PORT_61, saved);
     if (answers && patience && elapsed) {
-        hz = elapsed * TIME_PIT_HZ / CALIBRATION_TICKS;
+        /* Whole kHz: that is what systems count with, and more than two milliseconds can tell. */
+        uint64_t measured = elapsed * TIME_PIT_HZ / CALIBRATION_TICKS;
+        hz = measured > 1000 ? measured / 1000 * 1000 : measured;
     }
 }
 

@@ -63,7 +63,7 @@ static bool output(const struct pit_channel *channel, uint64_t tick) {
         return !channel->counting || ticks < 0 ||
                ticks % channel->count < high_half(channel->count);
     case PIT_SOFTWARE_STROBE:
-    case PIT_HARDWARE_STROBE: return !channel->counting || ticks != channel->count;
+    case PIT_HARDWARE_STROBE: return ticks != channel->count;
     }
     return true;
 }
@@ -75,6 +75,13 @@ static void begin(struct pit_channel *channel, uint64_t tick) {
     channel->loaded = tick + 1;
     channel->counting = true;
     channel->is_new = false;
+}
+
+static void stop(struct pit_channel *channel, uint64_t tick) {
+    int64_t ticks = elapsed(channel, tick);
+    channel->is_new |= ticks < 0 && (is_periodic(channel) || !channel->has_count);
+    channel->stopped = ticks < 0 ? 0 : (uint64_t)ticks;
+    channel->counting = false;
 }
 
 /* Modes 2 and 3: a new count gets into the counting element at the end of the period, or half period. */
@@ -136,7 +143,8 @@ void pit_channel_write(struct pit_channel *channel, uint8_t value, uint64_t tick
     channel->write_high = true;
     if (pit_channel_mode(channel) ==
         PIT_TERMINAL_COUNT) { /* "writing the first byte disables counting" */
-        channel->has_count = channel->counting = false;
+        channel->has_count = false;
+        stop(channel, tick);
         channel->stopped = 0;
     }
 }
@@ -172,7 +180,7 @@ void pit_channel_latch_count(struct pit_channel *channel, uint64_t tick) {
 void pit_channel_latch_status(struct pit_channel *channel, uint64_t tick) {
     catch_up(channel, tick);
     if (!channel->status_latched) {
-        bool is_null = channel->is_new || !channel->has_count || elapsed(channel, tick) < 0;
+        bool is_null = channel->is_new || elapsed(channel, tick) < 0;
         channel->status = (uint8_t)((output(channel, tick) ? STATUS_OUTPUT : 0) |
                                     (is_null ? STATUS_NULL_COUNT : 0) | channel->control);
         channel->status_latched = true;
@@ -201,6 +209,7 @@ void pit_channel_control(struct pit_channel *channel, uint8_t control, uint64_t 
     }
     *channel = (struct pit_channel){.control = control & 0x3f,
                                     .gate = channel->gate,
+                                    .is_new = true,
                                     .reload = channel->reload,
                                     .count = channel->count};
 }
@@ -216,9 +225,7 @@ void pit_channel_set_gate(struct pit_channel *channel, bool gate, uint64_t tick)
             begin(channel, tick);
         }
     } else if (!gate) {
-        int64_t ticks = elapsed(channel, tick);
-        channel->stopped = ticks < 0 ? 0 : (uint64_t)ticks;
-        channel->counting = false;
+        stop(channel, tick);
     } else if (channel->has_count && is_periodic(channel)) {
         begin(channel, tick);
     } else if (channel->has_count) {

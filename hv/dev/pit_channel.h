@@ -22,9 +22,9 @@ struct pit_channel {
     bool read_high, write_high; /* of two bytes the second comes next */
     uint8_t low;                /* the first one that was written */
     uint16_t reload;            /* the count register */
-    bool has_count;             /* written since the control word */
-    bool is_new;                /* the count register waits to get into the counting element */
-    uint64_t change;            /* tick: when it does, in modes 2 and 3 */
+    bool has_count;             /* wholly written since the control word */
+    bool is_new;     /* the counting element doesn't have the count register's value yet */
+    uint64_t change; /* tick: when it does, in modes 2 and 3 */
     bool counting;
     uint64_t loaded;  /* tick: when the counting element was loaded; one ahead after a write */
     uint64_t stopped; /* while it isn't counting: how many ticks it had */

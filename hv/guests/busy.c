@@ -1,4 +1,4 @@
-/* Counts for one second of emulated time (at four million ticks a second): its share of the CPU. */
+/* Counts for four million ticks of its own TSC. */
 #include "cpu/port.h"
 
 #include "guests/runtime.h"

@@ -1,4 +1,4 @@
-/* A guest's first instructions: in 64-bit mode, with a stack, as vm/loader.c left it. */
+/* A guest's first instructions: in 64-bit mode, with a stack, as vm/load_flat.c left it. */
 #include "guests/hypercall.inc"
 
 	.section .text.start, "ax"

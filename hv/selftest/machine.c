@@ -68,7 +68,7 @@ void machine_destroy(struct machine *machine) {
 }
 
 struct entry_result machine_enter(struct machine *machine) {
-    machine->vm.vcpu->slice_end = rdtsc() + MACHINE_PATIENCE;
+    machine->vm.vcpu->deadline = rdtsc() + MACHINE_PATIENCE;
     vmx_prepare_entry(machine->vcpu);
     struct entry_result result = enter(machine->vcpu);
     if (result.entered) {

@@ -55,10 +55,15 @@ bool boot_file_is_data(const struct boot_module *module) {
 }
 
 const struct boot_module *boot_file_find(const char *text) {
+    const struct boot_module *found = NULL;
     for (unsigned i = 0; i < boot_info.module_count; i++) {
-        if (module_is_called(&boot_info.modules[i], name_in(text))) {
-            return &boot_info.modules[i];
+        const struct boot_module *module = &boot_info.modules[i];
+        if (module_is_called(module, name_in(text))) {
+            if (found) {
+                return NULL; /* better none than the wrong one */
+            }
+            found = module;
         }
     }
-    return NULL;
+    return found;
 }

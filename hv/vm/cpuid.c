@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core/time.h"
 #include "cpu/control.h"
 #include "debug.h"
 #include "guests/abi.h"
@@ -18,6 +19,9 @@ struct cpuid_rule {
 };
 
 enum {
+    LEAF_XSAVE = 0xd,
+    LEAF_TSC = 0x15,
+    LEAF_FREQUENCY = 0x16,
     LEAF_HYPERVISOR = 0x40000000,
     LEAF_HYPERVISOR_CALL = GUEST_CPUID_HYPERCALL, /* the highest one that tells anything */
     LEAF_HYPERVISOR_LAST = 0x400000ff
@@ -35,6 +39,14 @@ enum {
 #define SHOWN_7_EBX                                                                  \
     (CPUID_7_EBX_FSGSBASE | CPUID_7_EBX_BMI1 | CPUID_7_EBX_AVX2 | CPUID_7_EBX_SMEP | \
      CPUID_7_EBX_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_SMAP | CPUID_7_EBX_ADX)
+
+/* On AMD's processors these stand here too. */
+#define HIDDEN_80000001_EDX \
+    (CPUID_1_EDX_VME | CPUID_1_EDX_MCE | CPUID_1_EDX_APIC | CPUID_1_EDX_MTRR | CPUID_1_EDX_MCA)
+
+/* LAHF in 64-bit mode, LZCNT, SSE4A, misaligned SSE, PREFETCH, XOP, FMA4, TBM: instructions only. */
+#define SHOWN_80000001_ECX \
+    (1u << 0 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 | 1u << 16 | 1u << 21)
 
 static const struct cpuid_rule rules[] = {
     {1, ANY, {ALL, 0x0000ffff, ~HIDDEN_1_ECX, ~HIDDEN_1_EDX}, {0, 0, CPUID_1_ECX_HYPERVISOR, 0}},
@@ -55,10 +67,21 @@ static const struct cpuid_rule rules[] = {
      ANY,
      {0, 0, 0, 0},
      {LEAF_HYPERVISOR_CALL, 0x646e6156, 0x6f707265, 0x56486c6f}},
-    {0x80000001, ANY, {ALL, ALL, ~CPUID_80000001_ECX_SVM, ALL}, {0}},
-    /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered. */
-    {0x80000008, ANY, {0x000000ff, ALL, ALL, ALL}, {48 << 8, 0, 0, 0}},
+    {0x80000001, ANY, {ALL, ALL, SHOWN_80000001_ECX, ~HIDDEN_80000001_EDX}, {0}},
+    {0x80000007, ANY, {0, 0, 0, CPUID_80000007_EDX_INVARIANT_TSC}, {0}}, /* power management */
+    /* Linear addresses have 48 bits (15:8), since CR4.LA57 is not offered; one processor (ECX); what
+     * EBX has against speculation goes by MSRs. */
+    {0x80000008, ANY, {0x000000ff, 0, 0, 0}, {48 << 8, 0, 0, 0}},
     {0x8000000a, ANY, {0, 0, 0, 0}, {0}}, /* SVM */
+    {0x8000001b, ANY, {0, 0, 0, 0}, {0}}, /* instruction-based sampling */
+    {0x8000001c, ANY, {0, 0, 0, 0}, {0}}, /* lightweight profiling */
+    {0x8000001d, ANY, {0, 0, 0, 0}, {0}}, /* topology: one processor */
+    {0x8000001e, ANY, {0, 0, 0, 0}, {0}},
+    {0x8000001f, ANY, {0, 0, 0, 0}, {0}}, /* encrypted memory */
+    {0x80000020, ANY, {0, 0, 0, 0}, {0}}, /* bandwidth enforcement */
+    {0x80000021, ANY, {0, 0, 0, 0}, {0}},
+    {0x80000022, ANY, {0, 0, 0, 0}, {0}}, /* performance monitoring */
+    {0x80000023, ANY, {0, 0, 0, 0}, {0}}, /* encrypted memory, several keys */
 };
 
 static const struct cpuid_rule *find(uint32_t leaf, uint32_t subleaf) {
@@ -86,9 +109,27 @@ static struct cpuid xsave_leaf(uint32_t subleaf) {
     return r;
 }
 
-struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
-    if (leaf == 0xd) {
-        return xsave_leaf(subleaf);
+/* The TSC's rate is the crystal's (ECX, Hz) times EBX / EAX. What the processor says of that may be of
+ * another machine, where this one is emulated; its 8254's time is what guests get. */
+static struct cpuid tsc_leaf(void) {
+    uint64_t hz = time_tsc_hz();
+    uint32_t ratio = (uint32_t)(hz >> 32) + 1;
+    return (struct cpuid){.eax = 1, .ebx = ratio, .ecx = (uint32_t)(hz / ratio)};
+}
+
+/* EAX, EBX: base and highest frequency, in MHz; ECX: the bus's */
+static struct cpuid frequency_leaf(void) {
+    uint32_t mhz = (uint32_t)((time_tsc_hz() + 500000) / 1000000);
+    return (struct cpuid){.eax = mhz, .ebx = mhz, .ecx = mhz};
+}
+
+static struct cpuid answer(uint32_t leaf, uint32_t subleaf) {
+    switch (leaf) {
+    case LEAF_XSAVE: return xsave_leaf(subleaf);
+    case LEAF_TSC: return cpuid(0, 0).eax >= leaf ? tsc_leaf() : (struct cpuid){0, 0, 0, 0};
+    case LEAF_FREQUENCY:
+        return cpuid(0, 0).eax >= leaf ? frequency_leaf() : (struct cpuid){0, 0, 0, 0};
+    default: break;
     }
     if (leaf == LEAF_HYPERVISOR_CALL) {
         return (struct cpuid){.eax = virt->hypercall == VIRT_VMMCALL};
@@ -107,8 +148,56 @@ struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
     return r;
 }
 
-enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
-    (void)exit;
+/*
+ * The answers that depend on the leaf alone, worked out once: at an exit the processor's own CPUID would
+ * exit in its turn to whoever is below, and to search the rules takes longer than all the rest.
+ */
+enum { KEPT = 64 };
+struct kept_answer {
+    uint32_t leaf;
+    struct cpuid answer;
+} __attribute__((aligned(32))); /* found by a shift */
+static struct kept_answer kept[KEPT];
+
+/* Basic leaves and extended ones, from 80000000H, lie beside each other. */
+static inline unsigned place_of(uint32_t leaf) {
+    return (leaf ^ leaf >> 26) % KEPT;
+}
+
+/* A leaf above the highest one is answered like another one (SDM 2A, CPUID): it is not kept. */
+static void keep_leaves(uint32_t first, uint32_t without_subleaves) {
+    uint32_t highest = cpuid(first, 0).eax;
+    for (unsigned i = 0; i < KEPT / 2 && first + i <= highest; i++) {
+        if (without_subleaves >> i & 1) {
+            kept[place_of(first + i)] = (struct kept_answer){first + i, answer(first + i, 0)};
+        }
+    }
+}
+
+void guest_cpuid_start(void) {
+    for (unsigned i = 0; i < KEPT; i++) {
+        kept[i].leaf = UINT32_MAX; /* nobody's here: its place is that of leaf 0 */
+    }
+    /* Those of SDM 2A and APM 3 that have no sub-leaves, but for 1, which depends on the guest's CR4. */
+    keep_leaves(0, 1u << 0 | 1u << 2 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 9 | 1u << 0xa |
+                       1u << 0x15 | 1u << 0x16);
+    keep_leaves(0x80000000, 0x1ff | 1u << 0xa);
+}
+
+struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
+    unsigned place = place_of(leaf);
+    return kept[place].leaf == leaf ? kept[place].answer : answer(leaf, subleaf);
+}
+
+/* In 64-bit mode the upper halves are cleared too. */
+static inline void give(struct guest_registers *registers, struct cpuid r) {
+    registers->rax = r.eax;
+    registers->rbx = r.ebx;
+    registers->rcx = r.ecx;
+    registers->rdx = r.edx;
+}
+
+__attribute__((noinline)) static enum vm_action look_further(struct vcpu *vcpu) {
     struct guest_registers *registers = &vcpu->registers;
     if (debug == DEBUG_NULL_IN_EXIT) {
         struct guest_registers *volatile none =
@@ -120,11 +209,17 @@ enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
     if (leaf == 1 && virt->get(vcpu, VCPU_CR4) & CR4_OSXSAVE) {
         r.ecx |= CPUID_1_ECX_OSXSAVE; /* mirrors CR4, SDM 2A, CPUID */
     }
-    /* In 64-bit mode the upper halves are cleared too. */
-    registers->rax = r.eax;
-    registers->rbx = r.ebx;
-    registers->rcx = r.ecx;
-    registers->rdx = r.edx;
-    virt->skip_instruction(vcpu);
-    return VM_RESUME;
+    give(registers, r);
+    return VM_SKIP;
+}
+
+enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)exit;
+    uint32_t leaf = (uint32_t)vcpu->registers.rax;
+    unsigned place = place_of(leaf);
+    if (kept[place].leaf != leaf) {
+        return look_further(vcpu);
+    }
+    give(&vcpu->registers, kept[place].answer);
+    return VM_SKIP;
 }

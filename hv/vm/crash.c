@@ -1,9 +1,17 @@
 /* A guest that can't go on: one line for people, one record with everything for the harness. */
 #include "core/console.h"
 #include "core/format.h"
+#include "core/power.h"
 #include "core/records.h"
+#include "cpu/identify.h"
 #include "vm/crash_memory.h"
 #include "vm/handlers.h"
+
+static bool freezes;
+
+void crash_freezes(void) {
+    freezes = true;
+}
 
 static const char *const access_names[] = {
     [MEMORY_READ] = "read", [MEMORY_WRITE] = "write", [MEMORY_EXECUTE] = "execute"};
@@ -82,8 +90,16 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
     crash_record_memory(vcpu);
     if (exit->kind == VM_EXIT_ENTRY_FAILED && virt->record_entry) {
         virt->record_entry(vcpu);
+    } else if (freezes && virt->record_fields && identify_hypervisor_below()) {
+        virt->record_fields(vcpu); /* which a hypervisor keeps where nobody can look */
+    }
+    if (freezes) {
+        record_flag("freezes", true);
     }
     record_end();
+    if (freezes) {
+        power_freeze(); /* its VMCS or VMCB is still current, its memory as it left it */
+    }
     vm->end = VM_ENDED_CRASH;
     return VM_LEAVE;
 }

@@ -58,8 +58,8 @@ static const char *const protocols[] = {
 static struct guest_file data_file(const struct vm_options *options, const struct word *word) {
     const struct boot_module *module = boot_file_find(word->value);
     if (!module) {
-        refuse("bad-option", "%s: %s=%s names no file that was passed as a module", options->name,
-               word->key, word->value);
+        refuse("bad-option", "%s: %s=%s is the name of none, or several, of the modules",
+               options->name, word->key, word->value);
     }
     for (const char *rest = boot_arguments(module->string); *rest; rest++) {
         if (*rest != ' ') {

@@ -22,5 +22,5 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
 /* Is it data that some guest names? */
 bool boot_file_is_data(const struct boot_module *module);
 
-/* The boot module that the first word of `text` names, or NULL. */
+/* The boot module that the first word of `text` names; NULL if there is none, or more than one. */
 const struct boot_module *boot_file_find(const char *text);

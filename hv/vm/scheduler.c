@@ -15,6 +15,9 @@ static struct vcpu *loaded; /* whose registers the processor holds */
 
 static uint64_t slice; /* TSC ticks */
 
+/* Something has happened to a guest that waits: perhaps nothing is left that it could wait for. */
+static bool some_may_never_wake;
+
 /*
  * Where exits are dear, as they are under another hypervisor, a millisecond may not even pay for the
  * switch: the guests would take turns without ever running. So a slice is worth some exits, by the
@@ -81,6 +84,10 @@ static bool waits(struct vcpu *vcpu, uint64_t tsc) {
     if (vcpu->state != VCPU_HALTED) {
         return false;
     }
+    if (tsc < vcpu->deadline && vcpu->events.external == vcpu->vm->platform.interrupt) {
+        return true; /* as when it was looked at last */
+    }
+    some_may_never_wake = true;
     uint64_t now = clock_read(&vcpu->clock, tsc);
     scheduler_heed(vcpu);
     if (wakes(vcpu, now)) {
@@ -111,12 +118,27 @@ static void answer_harness(struct vcpu *vcpu) {
     commands_poll();
     focus_poll();
     uint64_t spent = rdtsc() - start;
-    vcpu->slice_end += spent;
+    vcpu->slice_end += vcpu->state == VCPU_HALTED ? 0 : spent;
     for (unsigned i = 0; i < machine_count; i++) {
         if (machines[i].vcpu) {
             clock_skip(&machines[i].vcpu->clock, spent);
         }
     }
+}
+
+/* All but one guest wait: until when that one can be left alone. It gets a slice in any case, or those
+ * who wait often and briefly would get more than their share. */
+static uint64_t end_of_quiet(uint64_t now) {
+    enum { MOST_SLICES = 10 };
+    uint64_t end = now + MOST_SLICES * slice, look = focus_next_poll();
+    end = look < end ? look : end;
+    for (unsigned i = 0; i < machine_count; i++) {
+        const struct vcpu *vcpu = machines[i].vcpu;
+        if (vcpu && vcpu->state == VCPU_HALTED && next_due_tsc(vcpu) < end) {
+            end = next_due_tsc(vcpu);
+        }
+    }
+    return end > now + slice ? end : now + slice;
 }
 
 bool scheduler_timer(struct vcpu *vcpu) {
@@ -136,7 +158,7 @@ bool scheduler_timer(struct vcpu *vcpu) {
         }
     }
     /* Nobody else wants the processor: go on without the cost of a switch. */
-    vcpu->slice_end = now + slice;
+    vcpu->slice_end = end_of_quiet(now);
     scheduler_heed(vcpu);
     return false;
 }
@@ -191,6 +213,8 @@ static void run_slice(struct vcpu *vcpu, uint64_t now) {
     charge_overrun(vcpu);
     uint64_t time = clock_now(vcpu);
     if (vcpu->state == VCPU_HALTED) {
+        vcpu->slice_end = UINT64_MAX;
+        some_may_never_wake = true;
         advance(vcpu, time); /* what follows is after all that the guest has seen */
         wakes(vcpu, time);
     } else {
@@ -222,6 +246,10 @@ static bool can_wake(const struct vcpu *vcpu) {
 }
 
 static void end_those_that_never_wake(void (*ended)(struct vm *vm)) {
+    if (!some_may_never_wake) {
+        return;
+    }
+    some_may_never_wake = false;
     for (unsigned i = 0; i < machine_count; i++) {
         struct vm *vm = &machines[i];
         if (vm->vcpu && vm->vcpu->state == VCPU_HALTED && !can_wake(vm->vcpu)) {
@@ -236,6 +264,9 @@ void scheduler_run(struct vm *vms, unsigned count, void (*ended)(struct vm *vm))
     machine_count = count;
     vm_offer_commands(vms, count);
     slice = SLICE_MICROSECONDS * time_tsc_hz() / 1000000;
+    for (unsigned i = 0; i < count; i++) {
+        vms[i].started = rdtsc();
+    }
     unsigned last = count ? count - 1 : 0;
     for (;;) {
         nmi_report();

@@ -121,7 +121,6 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct gue
     if (!vm->vcpu) {
         return refused(vm, "no-memory", "there is not enough free memory for its processor");
     }
-    vm->started = rdtsc();
     say_start(vm, boot->image.size);
     return true;
 }

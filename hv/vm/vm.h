@@ -33,7 +33,7 @@ struct vm {
     enum vm_end end;
     uint64_t
         exit_code;    /* what the guest gave with HYPERCALL_EXIT, or wrote to a port that ends it */
-    uint64_t started; /* TSC */
+    uint64_t started; /* TSC: when all could run for the first time */
     uint64_t exits[VM_EXIT_KINDS];
     uint64_t scrubbed; /* bytes of its memory zeroed again, once it has ended */
 };

@@ -161,6 +161,15 @@ def test_a_signal_ends_the_run_and_leaves_no_process(
     assert hv.end_of(everything)
 
 
+def test_a_hangup_that_nohup_ignores_does_not_end_the_run(hv: Hv) -> None:
+    with hv.start("run", "spin", "--engine", "bochs", "--timeout", "3", prefix=("nohup",)) as run:
+        wait_for(run, "spin| ")
+        run.send_signal(signal.SIGHUP)
+        output = run.communicate(timeout=60)[0]
+        assert run.returncode == 10, "it went on to its time limit"
+    assert "spinning  spin on bochs" in output
+
+
 def test_a_harness_that_is_killed_takes_its_machine_along(hv: Hv) -> None:
     with hv.start("run", "spin", "--engine", "bochs", "--timeout", "50") as command:
         wait_for(command, "spin| ")

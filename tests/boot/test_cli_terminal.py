@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -128,12 +129,6 @@ def test_a_port_that_is_taken_is_one_sentence(hv: Hv) -> None:
     assert f"port {port} is taken" in done.stdout
 
 
-def test_bochs_own_debugger_needs_a_terminal(hv: Hv) -> None:
-    done = hv("run", "hello", "--engine", "bochs", "--gdb")
-    assert done.returncode == 2
-    assert "--gdb: Bochs's debugger needs a terminal" in done.stdout
-
-
 @pytest.mark.usefixtures("qemu_here")
 def test_on_a_terminal_gdb_opens_with_symbols_and_commands(hv: Hv) -> None:
     if shutil.which("gdb") is None:
@@ -195,8 +190,37 @@ def test_gdb_shows_a_guest_that_runs_its_vmcb_and_its_nested_page_tables(hv: Hv)
 
 
 @pytest.mark.usefixtures("bochs_here")
-def test_on_a_terminal_bochs_own_debugger_opens_with_symbols(hv: Hv) -> None:
-    child = on_terminal(hv, "run", "hello", "--engine", "bochs", "--gdb")
+def test_on_a_terminal_gdb_opens_on_bochs_and_ctrl_c_stops_the_machine(hv: Hv) -> None:
+    if shutil.which("gdb") is None:
+        pytest.skip("gdb is not installed")
+    child = on_terminal(hv, "run", "spin", "--engine", "bochs", "--gdb")
+    child.expect_exact("(gdb) ")
+    for typed, answer in (
+        ("set style enabled off", "(gdb) "),
+        ("hbreak vmx_exited", "Hardware assisted breakpoint 1"),
+        ("continue", "vmx_exited (vcpu="),
+        ("delete 1", "(gdb) "),
+        ("continue", "Continuing."),
+        ("\x03", "Program received signal SIGTRAP"),
+        ("set confirm off", "(gdb) "),
+        ("quit", pexpect.EOF),
+    ):
+        if len(typed) == 1:
+            child.send(typed)
+        else:
+            child.sendline(typed)
+        child.expect(answer if answer is pexpect.EOF else re.escape(answer))
+    child.close()
+
+
+@pytest.mark.usefixtures("bochs_here")
+def test_where_there_is_no_gdb_bochs_own_debugger_opens_with_symbols(
+    hv: Hv, tmp_path: Path
+) -> None:
+    bochs = shutil.which("bochs-bin")
+    assert bochs is not None
+    (tmp_path / "bochs-bin").symlink_to(bochs)
+    child = on_terminal(hv, "run", "hello", "--engine", "bochs", "--gdb", PATH=str(tmp_path))
     child.expect_exact("Bochs's debugger: c goes on")
     child.expect(rb"<bochs:\d+> ")
     child.sendline('lb "image_main"')

@@ -19,7 +19,9 @@ def test_the_refusal_is_seen_on_serial_over_qmp_and_in_memory(boot_machine: Boot
     machine.expect("refused: .*VT-x")
     end = machine.wait()
 
-    assert (end.kind, end.code) == (EndKind.POWER_OFF, 2)
+    assert end.kind is EndKind.POWER_OFF
+    assert machine.expect_record("done", status="refused")["code"] == 2
+    assert machine.qmp("query-status")["status"] == "shutdown", "QEMU keeps the machine"
     assert "VT-x" in refused["message"]
     names = [event["event"] for event in machine.events]
     assert "RESUME" in names

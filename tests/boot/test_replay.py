@@ -1,4 +1,7 @@
-"""replay.sh runs exactly the machine that left it, and on Bochs to the same instruction."""
+"""replay.sh runs exactly the machine that left it, where instructions are counted to the same one:
+
+on Bochs, and on QEMU for a scenario that requires deterministic.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,56 @@ def test_a_replay_of_a_time_limit_stops_where_the_limit_passed(hv_scenario: RunS
     assert again["tick"] == outcome.tick == outcome.facts["tick"]
     assert again["facts"]["samples"][0] == outcome.facts["samples"][0]
     assert f"the tick {outcome.tick} came before the machine powered off" in again["sentence"]
+
+
+COUNTED = """
+description = "A machine that repeats."
+requires = ["virtualization", "deterministic"]
+engines = ["qemu-tcg"]
+timeout = {timeout}
+[[guest]]
+image = "{guest}"
+[[expect]]
+record = "done"
+where = {{ status = "ok" }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("guest", "words", "verdict"),
+    [
+        ("hello", "", Verdict.PASSED),
+        ("ept-escape", "", Verdict.FAILED),
+        ("cpuid", "debug=null-in-exit", Verdict.PANIC),
+        ("hello", "debug=triple-fault", Verdict.TRIPLE_FAULT),
+    ],
+)
+def test_a_replay_on_a_qemu_that_counts_ends_at_the_same_tick_in_the_same_way(
+    hv_scenario: RunScenario, tmp_path: Path, guest: str, words: str, verdict: Verdict
+) -> None:
+    path = tmp_path / "counted.toml"
+    path.write_text(COUNTED.format(timeout=20, guest=guest))
+    outcome = hv_scenario(str(path), append=words)
+    assert outcome.verdict is verdict
+    again = replayed(outcome)
+    assert (again["verdict"], again["sentence"]) == (verdict.word, outcome.sentence)
+    assert outcome.tick
+    assert again["tick"] == outcome.tick
+    assert again["records"] == outcome.records
+
+
+def test_a_replay_of_a_time_limit_on_a_qemu_that_counts_gets_as_far(
+    hv_scenario: RunScenario, tmp_path: Path
+) -> None:
+    """It can't be told to stop at an instruction, but is seen to have come to it."""
+    path = tmp_path / "counted.toml"
+    path.write_text(COUNTED.format(timeout=1.5, guest="spin"))
+    outcome = hv_scenario(str(path))
+    assert outcome.verdict is Verdict.SPINNING
+    again = replayed(outcome)
+    assert again["verdict"] == "spinning"
+    assert again["tick"] >= outcome.tick == outcome.facts["tick"]
+    assert f"the tick {again['facts']['tick']} came before" in again["sentence"]
 
 
 def test_only_an_engine_that_counts_can_stop_at_a_tick(hv_scenario: RunScenario) -> None:

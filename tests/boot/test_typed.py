@@ -48,6 +48,21 @@ def test_a_frozen_machine_is_read_too(boot_machine: BootMachine) -> None:
     assert machine.read("vms[0].end") == "VM_ENDED_EXIT"
 
 
+@pytest.mark.parametrize(("engine", "needs"), [("bochs", VMX), ("qemu-tcg", ("svm",))])
+def test_pointers_are_followed_while_a_guest_runs_and_when_the_machine_is_paused(
+    boot_machine: BootMachine, engine: str, needs: tuple[str, ...]
+) -> None:
+    machine = boot_machine(modules=["spin"], engine=engine, requires=needs)
+    machine.expect("spin. spinning")
+    assert machine.read("vms[0].vcpu->vm->options.name") == "spin"
+    machine.pause()
+    assert machine.read("vms[0].vcpu.vm.vcpu->state").startswith("VCPU_")
+    assert isinstance(machine.read("vms[0].vcpu.registers.rax"), int)
+    assert machine.read("vms[0].vcpu") == machine.read("vms[0].vcpu->vm->vcpu")
+    assert machine.read("vms[0].map->nested")["root"] % 4096 == 0
+    assert machine.read("vms[0].memory[0]") in range(256)
+
+
 def test_memory_on_qemu_is_read_the_same_way(boot_machine: BootMachine) -> None:
     machine = boot_machine(command_line="debug=spin", engine="qemu-tcg")
     machine.expect("Vanderpool on ")
@@ -67,6 +82,12 @@ def machine(boot_machine: BootMachine) -> Machine:
         ("vms[0].optionz", "there is no 'optionz'; did you mean 'options'?"),
         ("vms[99].end", "has no element [99]"),
         ("", "has no variable ''"),
+        ("vms[0].options->name", "vms[0].options is no pointer, its members follow a dot"),
+        ("vms[0].vcpu->state", "vms[0].vcpu is a null pointer"),
+        ("vms[0].vcpu[3].state", "vms[0].vcpu is a null pointer"),
+        ("vms[0].", "'.' is neither .NAME, ->NAME nor [N]"),
+        ("vms[-1].end", "'[-1].end' is neither .NAME, ->NAME nor [N]"),
+        ("vms[99999999999999999999].end", "is neither .NAME, ->NAME nor [N]"),
     ],
 )
 def test_a_name_that_is_not_there_is_named_with_the_nearest(

@@ -256,7 +256,7 @@ def test_without_network_it_is_one_sentence_with_what_helps(
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
     assert "the network or the package server can't be reached" in said.err
-    assert "Debian's package servers are needed once" in said.err
+    assert "to get it: Debian's package servers, once." in said.err
     assert made(place) == []
 
 

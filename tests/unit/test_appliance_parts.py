@@ -310,6 +310,6 @@ def test_a_qemu_that_is_a_script_can_not_be_taken_along(
 
 def test_a_reason_and_its_remedy_make_one_line() -> None:
     assert Unavailable("the disk is full").sentence == "there is no appliance: the disk is full."
-    both = Unavailable("QEMU is not installed", "`apt install x` would provide it.")
-    assert both.sentence.endswith("installed. `apt install x` would provide it.")
+    both = Unavailable("QEMU is not installed", "apt install x")
+    assert both.sentence.endswith("installed; to get it: apt install x.")
     assert both.verdict is Verdict.ENGINE_MISSING

@@ -154,3 +154,9 @@ def test_qemus_own_kind_that_repeats_counts_instructions_and_keeps_its_options()
     assert "deterministic" in counting.control
     assert "deterministic" not in usual.control
     assert counting.counting() is counting
+
+
+def test_a_reason_and_what_would_help_are_one_sentence_that_quotes_no_prose_as_a_command() -> None:
+    kvm = Availability(False, "KVM does not nest", "a host whose kvm_intel nests")
+    assert kvm.sentence == "KVM does not nest; to get it: a host whose kvm_intel nests."
+    assert Availability(False, "it is broken").sentence == "it is broken."

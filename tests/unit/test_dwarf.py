@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import dwarf
+from harness import dwarf, dwarf_read
 from harness.verdict import RunEnded, Verdict
 
 SOURCE = """
@@ -148,13 +148,13 @@ def test_what_was_parsed_once_is_kept_and_a_damaged_cache_is_parsed_again(
     first = dwarf.layout(image, WANTED)
     (kept,) = own_cache.iterdir()
     parsed = []
-    parse = dwarf._parse
+    parse = dwarf_read.parse
 
     def counted(image: Path, wanted: Mapping[str, Sequence[str]]) -> dwarf.Layout:
         parsed.append(image)
         return parse(image, wanted)
 
-    monkeypatch.setattr(dwarf, "_parse", counted)
+    monkeypatch.setattr(dwarf_read, "parse", counted)
     assert dwarf.layout(image, WANTED) == first
     assert not parsed
     for damage in ("", "[]", json.dumps({"variables": {"x": [1]}, "types": {}})):

@@ -40,6 +40,7 @@ def test_a_file_says_everything_that_a_scenario_is(tmp_path: Path) -> None:
         cpu = "penryn"
         timeout = 2.5
         memory = 64
+        mips = 20
         append = "debug=panic"
         verdict = "panic"
         forbid = ["oops"]
@@ -60,6 +61,7 @@ def test_a_file_says_everything_that_a_scenario_is(tmp_path: Path) -> None:
     one = scenario.load(path)
     assert one.name == "one"
     assert (one.timeout, one.memory, one.cpu, one.append) == (2.5, 64, "penryn", "debug=panic")
+    assert one.mips == 20
     assert one.verdict is Verdict.PANIC
     assert (one.tags, one.requires, one.engines) == (("a", "b"), ("vmx",), ("bochs",))
     assert (one.forbid, one.allow) == (("oops",), ("crash",))
@@ -109,6 +111,11 @@ def test_an_option_with_a_blank_in_it_is_quoted_in_the_module_string(tmp_path: P
         ),
         (GOOD + "timeout = '3'\n", ":2: `timeout` must be a number of seconds, not a string"),
         (GOOD + "timeout = true\n", ":2: `timeout` must be a number of seconds, not true or false"),
+        (
+            GOOD + "mips = 2.5\n",
+            ":2: `mips` must be a whole number of million instructions a second",
+        ),
+        (GOOD + "mips = 5000\n", ":2: `mips` can be at most 1000"),
         (GOOD + "timeout = 0\n", ":2: `timeout` must be more than 0 and at most"),
         (GOOD + "timeout = nan\n", ":2: `timeout` must be more than 0 and at most"),
         (GOOD + "memory = 1.5\n", ":2: `memory` must be a whole number of MiB, not a number"),

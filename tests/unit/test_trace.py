@@ -136,7 +136,7 @@ def test_what_was_overwritten_is_counted_and_the_rest_is_in_order(
 
 
 def test_without_a_ring_there_are_no_exits(layout: dwarf.Layout) -> None:
-    assert Memory(layout).fetch() == Trace((), 0, HZ)
+    assert Memory(layout).fetch() == Trace((), (0,), HZ, on=False)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def exits() -> Trace:
             one(4000, "a", "cpuid", 200),
             one(5000, "a", "io", None),
         ),
-        7,
+        (7,),
         1_000_000,
     )
 

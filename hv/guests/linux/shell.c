@@ -5,7 +5,11 @@
 enum { READ_WRITE = 2, TAKE_TERMINAL = 0x540e /* TIOCSCTTY */ };
 
 static void mount(const char *type, const char *where) {
-    system_call(SYS_MOUNT, (long)type, (long)where, (long)type, 0);
+    if (system_call(SYS_MOUNT, (long)type, (long)where, (long)type, 0) < 0) {
+        print("shell: there is no ");
+        print(where);
+        print("\n");
+    }
 }
 
 /* The terminal becomes that of a new session: only so a Ctrl-C reaches what runs in front. */

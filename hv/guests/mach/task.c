@@ -1,18 +1,27 @@
 /* The first user task of GNU Mach, a module of its boot loader. With nothing but Mach's own traps it
  * sums up a known pattern and lets three receptions of messages time out, which takes the clock's
- * interrupt. Then it waits for ever, and Mach idles. */
+ * interrupt. Given the port of the host (${host-port} in its module's string) it then reboots the
+ * machine; otherwise it waits for ever, and Mach idles. */
 #include "guests/pattern.h"
 
-enum { RECEIVE = 2, TIMEOUT = 0x100 };   /* <mach/message.h>: MACH_RCV_MSG, MACH_RCV_TIMEOUT */
-enum { RECEIVE_TIMED_OUT = 0x10004003 }; /* MACH_RCV_TIMED_OUT */
+/* <mach/message.h>: mach_msg_option_t, MACH_RCV_TIMED_OUT, MACH_MSG_TYPE_COPY_SEND, and the
+ * mach_msg_type_t of one MACH_MSG_TYPE_INTEGER_32. */
+enum { SEND = 1, RECEIVE = 2, TIMEOUT = 0x100 };
+enum { RECEIVE_TIMED_OUT = 0x10004003 };
+enum { COPY_SEND = 19, ONE_INTEGER = 0x10012002 };
+enum { HOST_REBOOT = 2635 }; /* the number of its message */
 enum { TIMEOUTS = 3, TIMEOUT_MS = 100 };
+
+struct start_stack {
+    uint32_t count;
+    const char *arguments[];
+};
 
 uint32_t mach_msg_trap(void *message, uint32_t options, uint32_t send_size, uint32_t receive_size,
                        uint32_t port, uint32_t timeout_ms, uint32_t notify);
 uint32_t mach_reply_port(void);
-uint32_t mach_task_self(void);
 void mach_print(const char *text);
-_Noreturn void task(void);
+_Noreturn void task(const struct start_stack *stack);
 
 static uint8_t pattern[PATTERN_SIZE];
 static uint32_t message[64];
@@ -32,12 +41,33 @@ static void add_hex(uint32_t number) {
     }
 }
 
+/* Hexadecimal, as a division of 64 bits would need a library. */
+static void add_hex64(uint64_t number) {
+    add("0x");
+    add_hex((uint32_t)(number >> 32));
+    add_hex((uint32_t)number);
+}
+
+static uint64_t ticks(void) {
+    uint32_t low, high;
+    asm volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
 /* A whole line at a time: nothing of the kernel's comes between. */
 static void end_line(void) {
     add("\n");
     line[used] = 0;
     mach_print(line);
     used = 0;
+}
+
+static uint32_t number(const char *text) {
+    uint32_t value = 0;
+    for (; *text >= '0' && *text <= '9'; text++) {
+        value = value * 10 + (uint32_t)(*text - '0');
+    }
+    return value;
 }
 
 /* CRC-32 as of IEEE 802.3. */
@@ -53,14 +83,31 @@ static uint32_t crc32(const uint8_t *data, uint32_t size) {
 }
 
 static void print_sum(void) {
+    uint64_t before = ticks();
+    uint32_t sum = crc32(pattern, sizeof pattern);
+    uint64_t after = ticks();
     add("task: CRC-32 ");
-    add_hex(crc32(pattern, sizeof pattern));
+    add_hex(sum);
+    add(" took ");
+    add_hex64(after - before);
+    add(" ticks");
     end_line();
 }
 
-void task(void) {
-    add("task: user space of GNU Mach, task port ");
-    add_hex(mach_task_self());
+/* host_reboot of <mach/mach_host.defs>, as MIG would send it. Mach does not answer. */
+static void reboot(uint32_t host_port) {
+    static struct {
+        uint32_t bits, size, remote_port, local_port, sequence, id; /* mach_msg_header_t */
+        uint32_t type, options;
+    } request = {.bits = COPY_SEND, .size = sizeof request, .id = HOST_REBOOT, .type = ONE_INTEGER};
+    request.remote_port = host_port;
+    mach_msg_trap(&request, SEND, sizeof request, 0, 0, 0, 0);
+}
+
+void task(const struct start_stack *stack) {
+    uint64_t started = ticks();
+    add("task: GNU Mach, in user space at tick ");
+    add_hex64(started);
     end_line();
 
     fill_with_pattern(pattern);
@@ -70,13 +117,21 @@ void task(void) {
     for (uint32_t i = 1; i <= TIMEOUTS; i++) {
         uint32_t result =
             mach_msg_trap(message, RECEIVE | TIMEOUT, 0, sizeof message, port, TIMEOUT_MS, 0);
-        add(result == RECEIVE_TIMED_OUT ? "task: time-out " : "task: no time-out but ");
-        add_hex(result == RECEIVE_TIMED_OUT ? i : result);
+        if (result == RECEIVE_TIMED_OUT) {
+            add("task: time-out ");
+            add((const char[]){(char)('0' + i), 0});
+        } else {
+            add("task: no time-out but ");
+            add_hex(result);
+        }
         end_line();
     }
     print_sum();
     add("task: done");
     end_line();
+    if (stack->count > 1) {
+        reboot(number(stack->arguments[1]));
+    }
     for (;;) {
         mach_msg_trap(message, RECEIVE, 0, sizeof message, port, 0, 0);
     }

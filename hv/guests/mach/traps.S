@@ -10,12 +10,13 @@
 
     trap mach_msg_trap, 25
     trap mach_reply_port, 26
-    trap mach_task_self, 28
     trap mach_print, 30
 
+/* Mach starts a task as UNIX systems start a program: argc and argv are on the stack. */
 .global _start
 _start:
     xor %ebp, %ebp
+    push %esp
     call task
     ud2
 
