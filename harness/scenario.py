@@ -151,8 +151,8 @@ class _Reader:
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "mips"),
-            *("append", "msrs", "firmware", "heavy", "slow", "endless", "interactive"),
-            *("verdict", "forbid", "allow", "guest", "expect"),
+            *("append", "msrs", "firmware", "heavy", "slow", "endless"),
+            *("verdict", "forbid", "allow", "guest", "expect", "interactive"),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)

@@ -69,7 +69,7 @@ vmx_exit_entry:
 	push %r15
 	mov %rsp, %rdi
 	mov VCPU_HOST_STACK(%rdi), %rsp
-	call *vmx_exited
+	call *vmx_exit_handler
 	pop %rsp
 	pop %r15
 	pop %r14

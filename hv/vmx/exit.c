@@ -80,18 +80,18 @@ static inline __attribute__((always_inline)) void exited(struct vmx_vcpu *vcpu, 
     }
 }
 
-static void exited_untraced(struct vmx_vcpu *vcpu) {
+static void vmx_exited(struct vmx_vcpu *vcpu) {
     exited(vcpu, false);
 }
 
-static void exited_traced(struct vmx_vcpu *vcpu) {
+static void vmx_exited_traced(struct vmx_vcpu *vcpu) {
     exited(vcpu, true);
 }
 
-void (*vmx_exited)(struct vmx_vcpu *vcpu) = exited_untraced;
+void (*vmx_exit_handler)(struct vmx_vcpu *vcpu) = vmx_exited;
 
 void vmx_exits_start(void) {
-    vmx_exited = trace_is_on() ? exited_traced : exited_untraced;
+    vmx_exit_handler = trace_is_on() ? vmx_exited_traced : vmx_exited;
 }
 
 /* VMLAUNCH or VMRESUME failed as an instruction: controls or host state are wrong (27.1, 27.2). */

@@ -14,9 +14,9 @@ struct vmx_vcpu {
     bool failed_entry; /* the last VMLAUNCH or VMRESUME did not enter the guest */
     uint32_t entry_error;
     uint32_t primary_controls, entry_controls; /* what those fields hold */
-    uint64_t behind;                           /* what TSC_OFFSET holds, negated */
     uint64_t timer_deadline;                   /* what the VMX-preemption timer was set for, */
     unsigned timer_entries; /* and for how many entries more it will do: inject.c */
+    uint64_t behind;        /* what TSC_OFFSET holds, negated */
     uint16_t vpid;
     struct vmx_unswitched {
         uint64_t cr2, dr6, star, lstar, cstar, fmask, kernel_gs_base;
@@ -38,7 +38,7 @@ extern const char vmx_exit_entry[];
 
 /* exit.c, called by entry.S. The first returns where the guest is to run on, or calls vmx_leave too; it is
  * a pointer, so that an exit that is not traced does not even pay for asking whether it is. */
-extern void (*vmx_exited)(struct vmx_vcpu *vcpu);
+extern void (*vmx_exit_handler)(struct vmx_vcpu *vcpu);
 _Noreturn void vmx_entry_failed(struct vmx_vcpu *vcpu);
 
 /* exit.c: once, when it is known whether exits are traced. */
