@@ -112,6 +112,16 @@ static bool time_goes_on(void) {
     return good;
 }
 
+/* Leaf 15H, where there is one: EBX / EAX times the crystal's rate, in ECX. */
+static bool rate_is_told(void) {
+    struct cpuid leaf = cpuid(0x15, 0);
+    if (cpuid(0, 0).eax < 0x15 || !leaf.eax) {
+        return true;
+    }
+    uint64_t told = (uint64_t)leaf.ecx * leaf.ebx / leaf.eax, found = calibrate(PIT_HZ);
+    return distance(told, found) < found / 200;
+}
+
 int guest_main(void) {
     unsigned divisor = PIT_HZ / (unsigned)parameter.value;
     interrupts_start();
@@ -122,6 +132,7 @@ int guest_main(void) {
     outb(PIT_DATA_0, divisor & 0xff);
     outb(PIT_DATA_0, (uint8_t)(divisor >> 8));
     uint64_t working = measure(false, period), waiting = measure(true, period);
+    check("CPUID tells the rate of the TSC", rate_is_told());
     check("time only goes on", time_goes_on());
     report(!checks_failed, working > waiting ? working : waiting);
     return checks_failed != 0;
