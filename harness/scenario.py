@@ -38,14 +38,6 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class Interactive:
-    """What differs where a person sits at the console."""
-
-    guest: str | None = None  # has the console first; None: the first guest
-    initrd: DataFile | None = None  # that guest's
-
-
-@dataclass(frozen=True)
 class Scenario:
     """Everything that a scenario file says; the file's name without ``.toml`` is its name."""
 
@@ -70,7 +62,6 @@ class Scenario:
     allow: tuple[str, ...] = ()
     guests: tuple[Guest, ...] = ()
     expectations: tuple[Expectation, ...] = ()
-    interactive: Interactive = Interactive()
 
     def needs(self) -> tuple[str, ...]:
         """What a host must offer, in words for people: features, an engine, a CPU model."""
@@ -138,7 +129,10 @@ def _malformed(path: Path, text: str, error: tomllib.TOMLDecodeError) -> RunEnde
     return bad_usage(f"{path}:{line}: {reason[:1].lower()}{reason[1:]}")
 
 
-_GUEST = ("like", "image", "name", "options", "boot", "cmdline", "append", "initrd", "modules")
+_GUEST = (
+    *("like", "image", "name", "options", "boot"),
+    *("cmdline", "append", "initrd", "shell", "modules"),
+)
 
 
 class _Reader:
@@ -152,7 +146,7 @@ class _Reader:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "mips"),
             *("append", "msrs", "firmware", "heavy", "slow", "endless"),
-            *("verdict", "forbid", "allow", "guest", "expect", "interactive"),
+            *("verdict", "forbid", "allow", "guest", "expect"),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -193,26 +187,7 @@ class _Reader:
             allow=top.choices("allow", ALLOWABLE),
             guests=guests,
             expectations=tuple(self.expectation(t) for t in self.tables(data, "expect")),
-            interactive=self.interactive(top, guests),
         )
-
-    def interactive(self, top: _Table, guests: Sequence[Guest]) -> Interactive:
-        data = top.data.get("interactive", {})
-        if not isinstance(data, dict):
-            raise top.wrong_type("interactive", "a table", data)
-        table = _Table(self, data, "interactive", 0)
-        table.only(("guest", "initrd"))
-        if not data:
-            return Interactive()
-        name = table.string("guest", guests[0].name if guests else "")
-        guest = next((guest for guest in guests if guest.name == name), None)
-        if guest is None:
-            raise self.wrong(f"there is no guest {name!r}", table.line("guest"))
-        if "initrd" not in data:
-            return Interactive(name)
-        if guest.boot != "linux":
-            raise self.wrong(f"`initrd` is nothing for boot = {guest.boot!r}", table.line("initrd"))
-        return Interactive(name, self.data_file(table, "initrd", table.string("initrd")))
 
     @staticmethod
     def ambiguous(guests: Sequence[Guest]) -> Iterator[tuple[Path, int]]:
@@ -268,10 +243,9 @@ class _Reader:
         options = table.data.get("options", {})
         if not isinstance(options, dict):
             raise table.wrong_type("options", "a table of words", options)
-        initrd = (
-            self.data_file(table, "initrd", table.string("initrd", ""))
-            if "initrd" in table.data
-            else None
+        initrd, shell = (
+            self.data_file(table, key, table.string(key)) if key in table.data else None
+            for key in ("initrd", "shell")
         )
         modules = tuple(self.data_file(table, "modules", text) for text in table.strings("modules"))
         cmdline = self.text(table, "cmdline", table.string("cmdline", ""))
@@ -280,12 +254,13 @@ class _Reader:
             ("cmdline", PROTOCOLS[1:]),
             ("append", PROTOCOLS[1:]),
             ("initrd", ("linux",)),
+            ("shell", ("linux",)),
             ("modules", ("multiboot",)),
         ):
             if key in table.data and boot not in protocols:
                 raise self.wrong(f"`{key}` is nothing for boot = {boot!r}", table.line(key))
         words = tuple(self.word(table, k, v) for k, v in options.items())
-        return Guest(path, name, words, boot, cmdline, initrd, modules)
+        return Guest(path, name, words, boot, cmdline, initrd, modules, shell)
 
     def completed(self, table: _Table) -> _Table:
         """``table`` with what it does not say itself, if it is like a guest of another scenario."""
