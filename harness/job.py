@@ -68,10 +68,10 @@ def plan(
         choose.known_model(cpu, engine)
     for guest in scenario.guests:
         if not guest.path.is_file():
-            raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
+            raise bad_usage(f"guest {guest.name!r} has no image: {_missing(guest.path)}")
         for data in guest.data:
             if not data.path.is_file():
-                raise bad_usage(f"guest {guest.name!r} lacks a file: {data.path} is missing")
+                raise bad_usage(f"guest {guest.name!r} lacks a file: {_missing(data.path)}")
     modules = boot_modules(scenario.guests)
     model = cpu or scenario.cpu
     wanted = firmware or scenario.firmware
@@ -105,8 +105,15 @@ def plan(
         replay=tuple(replay),
         scenario=scenario,
         expectations=scenario.expectations,
+        to_the_end=not scenario.endless,
         trace=trace,
     )
+
+
+def _missing(path: Path) -> str:
+    from harness.guest_images.images import why_missing
+
+    return why_missing(path) or f"{path} is missing"
 
 
 def equipped(command_line: str, *, freezes: bool = False) -> str:

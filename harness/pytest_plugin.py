@@ -139,6 +139,8 @@ class ScenarioItem(pytest.Item):
     def __init__(self, *, scenario: Scenario, **rest: Any) -> None:
         super().__init__(**rest)
         self.scenario = scenario
+        if scenario.slow:
+            self.add_marker("slow")
 
     def runtest(self) -> None:
         """Run the scenario and compare its verdict."""
@@ -147,6 +149,12 @@ class ScenarioItem(pytest.Item):
         engine = str(self.config.getoption("--engine"))
         if self.scenario.heavy and engine in choose.BY_NAME:
             pytest.skip(f"too heavy for {engine}: {self.scenario.heavy}")
+        files = [f for g in self.scenario.guests for f in (g.path, *(one.path for one in g.data))]
+        if not all(file.is_file() for file in files):
+            from harness.guest_images import images
+
+            if reason := images.lacking(files):
+                missing(self.config, reason, self.scenario.requires, self.scenario.engines)
         outcome = runner.run(self.scenario, engine=engine)
         for name, value in _properties(outcome):
             self.user_properties.append((name, value))

@@ -51,7 +51,8 @@ def run(
     ``engine`` is "auto" or a name; ``cpu`` is the engine's own model name; ``timeout`` is in
     seconds; ``append`` is added to the hypervisor's command line; ``trace`` asks for the exits;
     ``firmware`` is "qboot" or "seabios";
-    ``until_tick`` ends the run there instead of at its time limit (Bochs).
+    ``until_tick`` ends the run there instead of at its time limit: on Bochs at that instruction;
+    on a QEMU that counts (the scenario requires deterministic) once it is seen to be reached.
     """
     audience = observer or Silent()
     return execute(

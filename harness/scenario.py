@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,6 +55,8 @@ class Scenario:
     msrs: tuple[tuple[int, int], ...] = ()  # what firmware writes before the image
     firmware: str | None = None  # None: the engine's default
     heavy: str = ""  # why a test session leaves it out on an engine that takes its time
+    slow: str = ""  # why a test session leaves it out unless it asks for what is slow
+    endless: bool = False  # a guest never ends: it is over once every expectation is met
     verdict: Verdict = Verdict.PASSED
     forbid: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
@@ -68,6 +71,11 @@ class Scenario:
 
 def load(path: Path) -> Scenario:
     """Read one scenario file; RunEnded BAD_USAGE says which file and line are wrong, and how."""
+    text, data = _parse(path)
+    return _Reader(path, text).scenario(data)
+
+
+def _parse(path: Path) -> tuple[str, dict[str, Any]]:
     if path.exists() and not path.is_file():  # a pipe might never end
         raise bad_usage(f"{path} can't be read: it is no file")
     try:
@@ -80,12 +88,11 @@ def load(path: Path) -> Scenario:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise bad_usage(f"{path}:{line}: this is not UTF-8 text") from None
     try:
-        data = tomllib.loads(text)
+        return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _malformed(path, text, error) from None
     except RecursionError:
         raise bad_usage(f"{path}: arrays and tables are nested too deep") from None
-    return _Reader(path, text).scenario(data)
 
 
 def paths() -> list[Path]:
@@ -122,6 +129,9 @@ def _malformed(path: Path, text: str, error: tomllib.TOMLDecodeError) -> RunEnde
     return bad_usage(f"{path}:{line}: {reason[:1].lower()}{reason[1:]}")
 
 
+_GUEST = ("like", "image", "name", "options", "boot", "cmdline", "append", "initrd", "modules")
+
+
 class _Reader:
     """Turns a parsed TOML document into a Scenario, and says where it is wrong."""
 
@@ -132,17 +142,8 @@ class _Reader:
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "mips"),
-            *(
-                "append",
-                "msrs",
-                "firmware",
-                "heavy",
-                "verdict",
-                "forbid",
-                "allow",
-                "guest",
-                "expect",
-            ),
+            *("append", "msrs", "firmware", "heavy", "slow", "endless"),
+            *("verdict", "forbid", "allow", "guest", "expect"),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -176,6 +177,8 @@ class _Reader:
             if "firmware" in data
             else None,
             heavy=top.string("heavy", ""),
+            slow=top.string("slow", ""),
+            endless=top.boolean("endless"),
             verdict=self.verdict(top),
             forbid=tuple(top.pattern(p, "forbid") for p in top.strings("forbid")),
             allow=top.choices("allow", ALLOWABLE),
@@ -225,7 +228,7 @@ class _Reader:
         return number
 
     def guest(self, table: _Table) -> Guest:
-        table.only(("image", "name", "options", "boot", "cmdline", "initrd", "modules"))
+        table = self.completed(table)
         boot = table.choice(table.string("boot", PROTOCOLS[0]), "boot", PROTOCOLS)
         path = self.image_path(table.string("image"), boot)
         name = table.string("name", path.stem)
@@ -244,8 +247,10 @@ class _Reader:
         )
         modules = tuple(self.data_file(table, "modules", text) for text in table.strings("modules"))
         cmdline = self.text(table, "cmdline", table.string("cmdline", ""))
+        cmdline = f"{cmdline} {self.text(table, 'append', table.string('append', ''))}".strip()
         for key, protocols in (
             ("cmdline", PROTOCOLS[1:]),
+            ("append", PROTOCOLS[1:]),
             ("initrd", ("linux",)),
             ("modules", ("multiboot",)),
         ):
@@ -253,6 +258,29 @@ class _Reader:
                 raise self.wrong(f"`{key}` is nothing for boot = {boot!r}", table.line(key))
         words = tuple(self.word(table, k, v) for k, v in options.items())
         return Guest(path, name, words, boot, cmdline, initrd, modules)
+
+    def completed(self, table: _Table) -> _Table:
+        """``table`` with what it does not say itself, if it is like a guest of another scenario."""
+        table.only(_GUEST)
+        if "like" not in table.data:
+            return table
+        name = table.string("like")
+        if not re.fullmatch(r"[\w-]+", name):
+            raise self.wrong(f"`like` can't be {name!r}: it names a scenario", table.line("like"))
+        _, other = _parse(self.path.with_name(name + SUFFIX))
+        guests = other.get("guest")
+        model = guests[0] if isinstance(guests, list) and guests else None
+        if not isinstance(model, dict) or "like" in model:
+            raise self.wrong(
+                f"scenario {name!r} has no [[guest]] first that could be a model",
+                table.line("like"),
+            )
+        data = {**model, **table.data}
+        if isinstance(model.get("options"), dict) and isinstance(data["options"], dict):
+            data["options"] = {**model["options"], **data["options"]}
+        whole = dataclasses.replace(table, data=data)
+        whole.only(_GUEST)
+        return whole
 
     def image_path(self, image: str, boot: str) -> Path:
         if "/" in image or image.endswith((".bin", ".elf")):
@@ -364,6 +392,12 @@ class _Table:
             raise self.reader.wrong(f"{place} needs the key `{key}`", self.line(None))
         if not isinstance(value, str):
             raise self.wrong_type(key, "a string", value)
+        return value
+
+    def boolean(self, key: str) -> bool:
+        value = self.data.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong_type(key, "true or false", value)
         return value
 
     def strings(self, key: str) -> tuple[str, ...]:
