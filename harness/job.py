@@ -40,6 +40,7 @@ class Job:
     scenario: Scenario | None = None  # None: a kernel that is not ours, whose records say nothing
     expectations: tuple[Expectation, ...] = ()
     to_the_end: bool = True  # whether the machine must power off by itself
+    attended: bool = False  # a person is at the console: only the machine's end ends the run
     trace: bool = False  # whether to read the exit trace out of the machine
 
 

@@ -38,6 +38,14 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Interactive:
+    """What differs where a person sits at the console."""
+
+    guest: str | None = None  # has the console first; None: the first guest
+    initrd: DataFile | None = None  # that guest's
+
+
+@dataclass(frozen=True)
 class Scenario:
     """Everything that a scenario file says; the file's name without ``.toml`` is its name."""
 
@@ -62,6 +70,7 @@ class Scenario:
     allow: tuple[str, ...] = ()
     guests: tuple[Guest, ...] = ()
     expectations: tuple[Expectation, ...] = ()
+    interactive: Interactive = Interactive()
 
     def needs(self) -> tuple[str, ...]:
         """What a host must offer, in words for people: features, an engine, a CPU model."""
@@ -143,7 +152,7 @@ class _Reader:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "mips"),
             *("append", "msrs", "firmware", "heavy", "slow", "endless"),
-            *("verdict", "forbid", "allow", "guest", "expect"),
+            *("verdict", "forbid", "allow", "guest", "expect", "interactive"),
         )
         top = _Table(self, data, "", 0)
         top.only(keys)
@@ -184,7 +193,26 @@ class _Reader:
             allow=top.choices("allow", ALLOWABLE),
             guests=guests,
             expectations=tuple(self.expectation(t) for t in self.tables(data, "expect")),
+            interactive=self.interactive(top, guests),
         )
+
+    def interactive(self, top: _Table, guests: Sequence[Guest]) -> Interactive:
+        data = top.data.get("interactive", {})
+        if not isinstance(data, dict):
+            raise top.wrong_type("interactive", "a table", data)
+        table = _Table(self, data, "interactive", 0)
+        table.only(("guest", "initrd"))
+        if not data:
+            return Interactive()
+        name = table.string("guest", guests[0].name if guests else "")
+        guest = next((guest for guest in guests if guest.name == name), None)
+        if guest is None:
+            raise self.wrong(f"there is no guest {name!r}", table.line("guest"))
+        if "initrd" not in data:
+            return Interactive(name)
+        if guest.boot != "linux":
+            raise self.wrong(f"`initrd` is nothing for boot = {guest.boot!r}", table.line("initrd"))
+        return Interactive(name, self.data_file(table, "initrd", table.string("initrd")))
 
     @staticmethod
     def ambiguous(guests: Sequence[Guest]) -> Iterator[tuple[Path, int]]:

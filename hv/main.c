@@ -132,6 +132,7 @@ noreturn void image_main(void) {
                          "(CPUID.80000001H:ECX.SVM[bit 2] is 0)");
     }
     virt->start();
+    guest_cpuid_start();
     apic_admit_nmis();
 
     for (unsigned i = 0; i < guest_count; i++) {

@@ -114,7 +114,9 @@ def run(
         if interactive:
             from harness import interactive as keyboard
 
-            return keyboard.run(lambda: planned(chosen), outcome, run_dir, endless=endless)
+            return keyboard.run(
+                lambda: planned(keyboard.attended(chosen)), outcome, run_dir, endless=endless
+            )
         if gdb:
             from harness import gdb as debugger
 

@@ -13,5 +13,5 @@ void nmi_arrived(void);
 /* Asked at each NMI whether it is whose who set this: then it is not counted. May be NULL. */
 extern bool (*nmi_claim)(void);
 
-/* Between exits, between slices: costs nothing where there is nothing to report. */
+/* Where a slice or an exit by NMI ends, and between slices. */
 void nmi_report(void);

@@ -28,7 +28,7 @@ static inline uint32_t inl(uint16_t port) {
 }
 
 static inline uint64_t rdtsc(void) {
-    uint32_t low, high;
+    uint64_t low, high; /* RDTSC clears the upper halves of both */
     asm volatile("rdtsc" : "=a"(low), "=d"(high));
-    return (uint64_t)high << 32 | low;
+    return high << 32 | low;
 }

@@ -13,7 +13,7 @@ volatile struct parameter parameter = {PARAMETER_MARK, {.value = 100}};
 
 enum { PIC = 0x20, PIC_MASK = 0x21, EOI = 0x20, VECTOR = 0x20, ALL_BUT_IRQ_0 = 0xfe, NONE = 0xff };
 enum { PIT_DATA_0 = 0x40, PIT_DATA_2 = 0x42, PIT_COMMAND = 0x43, PORT_61 = 0x61 };
-enum { RATE_0 = 0x34, RATE_2 = 0xb4, LATCH_2 = 0x80, WAIT = 100000 };
+enum { RATE_0 = 0x34, RATE_2 = 0xb4, LATCH_2 = 0x80, LONG_ENOUGH = 40000 };
 
 static volatile uint64_t came[64]; /* when, by the TSC */
 static volatile unsigned count;
@@ -37,24 +37,36 @@ static void start_pic(void) {
     outb(PIC_MASK, NONE);
 }
 
-static uint16_t latched_count(void) {
-    outb(PIT_COMMAND, LATCH_2);
-    uint8_t low = inb(PIT_DATA_2);
-    return (uint16_t)(inb(PIT_DATA_2) << 8 | low);
+struct moment {
+    uint64_t tsc, took;
+    uint16_t count; /* of the 8254's channel 2, going down */
+};
+
+/* The same moment by both clocks. What comes in between makes them differ: so the best of some. */
+static struct moment look(void) {
+    struct moment best = {.took = UINT64_MAX};
+    for (unsigned i = 0; i < 4; i++) {
+        struct moment moment = {.tsc = rdtsc()};
+        outb(PIT_COMMAND, LATCH_2);
+        moment.took = rdtsc() - moment.tsc;
+        moment.count = inb(PIT_DATA_2);
+        moment.count |= (uint16_t)(inb(PIT_DATA_2) << 8);
+        best = moment.took < best.took ? moment : best;
+    }
+    return best;
 }
 
-/* TSC ticks in so many of the 8254's, by its channel 2. */
+/* TSC ticks in so many of the 8254's. */
 static uint64_t calibrate(unsigned ticks) {
     outb(PORT_61, 1);
     outb(PIT_COMMAND, RATE_2);
     outb(PIT_DATA_2, 0xff);
     outb(PIT_DATA_2, 0xff);
-    uint16_t first = latched_count();
-    uint64_t start = rdtsc();
-    while (rdtsc() - start < WAIT) {
-    }
-    uint16_t last = latched_count();
-    return (rdtsc() - start) * ticks / (uint16_t)(first - last);
+    struct moment first = look(), last;
+    do {
+        last = look();
+    } while ((uint16_t)(first.count - last.count) < LONG_ENOUGH);
+    return (last.tsc - first.tsc) * ticks / (uint16_t)(first.count - last.count);
 }
 
 static uint64_t distance(uint64_t a, uint64_t b) {

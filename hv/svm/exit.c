@@ -5,6 +5,7 @@
 #include "svm/vcpu.h"
 #include "vm/handlers.h"
 #include "vm/scheduler.h"
+#include "vm/trace.h"
 
 void svm_run(struct svm_vcpu *vcpu) {
     struct vmcb_control *control = &vcpu->vmcb->control;
@@ -34,6 +35,19 @@ void svm_run(struct svm_vcpu *vcpu) {
                 row->decode(vcpu, &exit);
             }
         }
+        bool traced = trace_is_on();
+        if (traced) {
+            trace_begin(&vcpu->vcpu, &exit);
+        }
         action = vm_handle_exit(&vcpu->vcpu, &exit);
-    } while (action == VM_RESUME);
+        if (traced) {
+            trace_end();
+        }
+        if (action == VM_SKIP) {
+            virt->skip_instruction(&vcpu->vcpu);
+        }
+        if (vcpu->vcpu.events.any) {
+            action = vm_look_at_events(&vcpu->vcpu, &exit, action);
+        }
+    } while (action != VM_LEAVE);
 }

@@ -189,10 +189,9 @@ enum vm_action handle_control_register(struct vcpu *vcpu, const struct vm_exit *
     }
     }
     if (good) {
-        virt->skip_instruction(vcpu);
-    } else {
-        events_raise_exception(&vcpu->events, VECTOR_GP, true, 0);
+        return VM_SKIP;
     }
+    events_raise_exception(&vcpu->events, VECTOR_GP, true, 0);
     return VM_RESUME;
 }
 
@@ -206,6 +205,5 @@ enum vm_action handle_xsetbv(struct vcpu *vcpu, const struct vm_exit *exit) {
         return VM_RESUME;
     }
     xstate_set_xcr0(vcpu->xstate, value);
-    virt->skip_instruction(vcpu);
-    return VM_RESUME;
+    return VM_SKIP;
 }

@@ -123,7 +123,7 @@ static struct cpuid frequency_leaf(void) {
     return (struct cpuid){.eax = mhz, .ebx = mhz, .ecx = mhz};
 }
 
-struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
+static struct cpuid answer(uint32_t leaf, uint32_t subleaf) {
     switch (leaf) {
     case LEAF_XSAVE: return xsave_leaf(subleaf);
     case LEAF_TSC: return cpuid(0, 0).eax >= leaf ? tsc_leaf() : (struct cpuid){0, 0, 0, 0};
@@ -148,8 +148,56 @@ struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
     return r;
 }
 
-enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
-    (void)exit;
+/*
+ * The answers that depend on the leaf alone, worked out once: at an exit the processor's own CPUID would
+ * exit in its turn to whoever is below, and to search the rules takes longer than all the rest.
+ */
+enum { KEPT = 64 };
+struct kept_answer {
+    uint32_t leaf;
+    struct cpuid answer;
+} __attribute__((aligned(32))); /* found by a shift */
+static struct kept_answer kept[KEPT];
+
+/* Basic leaves and extended ones, from 80000000H, lie beside each other. */
+static inline unsigned place_of(uint32_t leaf) {
+    return (leaf ^ leaf >> 26) % KEPT;
+}
+
+/* A leaf above the highest one is answered like another one (SDM 2A, CPUID): it is not kept. */
+static void keep_leaves(uint32_t first, uint32_t without_subleaves) {
+    uint32_t highest = cpuid(first, 0).eax;
+    for (unsigned i = 0; i < KEPT / 2 && first + i <= highest; i++) {
+        if (without_subleaves >> i & 1) {
+            kept[place_of(first + i)] = (struct kept_answer){first + i, answer(first + i, 0)};
+        }
+    }
+}
+
+void guest_cpuid_start(void) {
+    for (unsigned i = 0; i < KEPT; i++) {
+        kept[i].leaf = UINT32_MAX; /* nobody's here: its place is that of leaf 0 */
+    }
+    /* Those of SDM 2A and APM 3 that have no sub-leaves, but for 1, which depends on the guest's CR4. */
+    keep_leaves(0, 1u << 0 | 1u << 2 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 9 | 1u << 0xa |
+                       1u << 0x15 | 1u << 0x16);
+    keep_leaves(0x80000000, 0x1ff | 1u << 0xa);
+}
+
+struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf) {
+    unsigned place = place_of(leaf);
+    return kept[place].leaf == leaf ? kept[place].answer : answer(leaf, subleaf);
+}
+
+/* In 64-bit mode the upper halves are cleared too. */
+static inline void give(struct guest_registers *registers, struct cpuid r) {
+    registers->rax = r.eax;
+    registers->rbx = r.ebx;
+    registers->rcx = r.ecx;
+    registers->rdx = r.edx;
+}
+
+__attribute__((noinline)) static enum vm_action look_further(struct vcpu *vcpu) {
     struct guest_registers *registers = &vcpu->registers;
     if (debug == DEBUG_NULL_IN_EXIT) {
         struct guest_registers *volatile none =
@@ -161,11 +209,17 @@ enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
     if (leaf == 1 && virt->get(vcpu, VCPU_CR4) & CR4_OSXSAVE) {
         r.ecx |= CPUID_1_ECX_OSXSAVE; /* mirrors CR4, SDM 2A, CPUID */
     }
-    /* In 64-bit mode the upper halves are cleared too. */
-    registers->rax = r.eax;
-    registers->rbx = r.ebx;
-    registers->rcx = r.ecx;
-    registers->rdx = r.edx;
-    virt->skip_instruction(vcpu);
-    return VM_RESUME;
+    give(registers, r);
+    return VM_SKIP;
+}
+
+enum vm_action handle_cpuid(struct vcpu *vcpu, const struct vm_exit *exit) {
+    (void)exit;
+    uint32_t leaf = (uint32_t)vcpu->registers.rax;
+    unsigned place = place_of(leaf);
+    if (kept[place].leaf != leaf) {
+        return look_further(vcpu);
+    }
+    give(&vcpu->registers, kept[place].answer);
+    return VM_SKIP;
 }

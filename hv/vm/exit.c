@@ -3,7 +3,6 @@
 #include "cpu/port.h"
 #include "vm/handlers.h"
 #include "vm/scheduler.h"
-#include "vm/trace.h"
 
 static enum vm_action handle_hlt(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
@@ -21,9 +20,8 @@ static enum vm_action handle_hlt(struct vcpu *vcpu, const struct vm_exit *exit) 
 
 /* The instruction does nothing that concerns a guest here: INVD and WBINVD, with coherent caches. */
 static enum vm_action handle_no_operation(struct vcpu *vcpu, const struct vm_exit *exit) {
-    (void)exit;
-    virt->skip_instruction(vcpu);
-    return VM_RESUME;
+    (void)vcpu, (void)exit;
+    return VM_SKIP;
 }
 
 static enum vm_action handle_undefined(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -71,11 +69,13 @@ static enum vm_action go_on(const struct vcpu *vcpu) {
 
 static enum vm_action handle_nmi(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
-    return go_on(vcpu); /* the hypervisor has taken it, and reports it below */
+    nmi_report(); /* the hypervisor has taken it already */
+    return go_on(vcpu);
 }
 
 static enum vm_action handle_timer(struct vcpu *vcpu, const struct vm_exit *exit) {
     (void)exit;
+    nmi_report(); /* one that came while the hypervisor ran, which is not for every exit to ask */
     return scheduler_timer(vcpu) ? VM_LEAVE : VM_RESUME;
 }
 
@@ -92,67 +92,70 @@ static enum vm_action handle_impossible(struct vcpu *vcpu, const struct vm_exit 
     return crash_because(vcpu, exit, "an exit that no control asked for");
 }
 
-static const struct {
-    const char *name;
-    enum vm_action (*handle)(struct vcpu *, const struct vm_exit *);
-} kinds[VM_EXIT_KINDS] = {
-    [VM_EXIT_CPUID] = {"cpuid", handle_cpuid},
-    [VM_EXIT_HLT] = {"hlt", handle_hlt},
-    [VM_EXIT_HYPERCALL] = {"hypercall", handle_hypercall},
-    [VM_EXIT_IO] = {"io", handle_io},
-    [VM_EXIT_MSR_READ] = {"msr-read", handle_msr},
-    [VM_EXIT_MSR_WRITE] = {"msr-write", handle_msr},
-    [VM_EXIT_CONTROL_REGISTER] = {"control-register", handle_control_register},
-    [VM_EXIT_XSETBV] = {"xsetbv", handle_xsetbv},
-    [VM_EXIT_MEMORY] = {"memory", handle_memory},
-    [VM_EXIT_MISCONFIGURED] = {"misconfigured", handle_crash},
-    [VM_EXIT_EXCEPTION] = {"exception", handle_exception},
-    [VM_EXIT_NO_OPERATION] = {"no-operation", handle_no_operation},
-    [VM_EXIT_UNDEFINED] = {"undefined", handle_undefined},
-    [VM_EXIT_PROTECTED] = {"protected", handle_protected},
-    [VM_EXIT_TIMER] = {"timer", handle_timer},
-    [VM_EXIT_WINDOW] = {"window", handle_window},
-    [VM_EXIT_INTERRUPT] = {"interrupt", handle_interrupt},
-    [VM_EXIT_NMI] = {"nmi", handle_nmi},
-    [VM_EXIT_TRIPLE_FAULT] = {"triple-fault", handle_crash},
-    [VM_EXIT_TASK_SWITCH] = {"task-switch", handle_crash},
-    [VM_EXIT_UNSUPPORTED] = {"unsupported", handle_crash},
-    [VM_EXIT_IMPOSSIBLE] = {"impossible", handle_impossible},
-    [VM_EXIT_ENTRY_FAILED] = {"entry-failed", handle_crash},
+vm_exit_handler *const vm_exit_handlers[VM_EXIT_KINDS] = {
+    [VM_EXIT_CPUID] = handle_cpuid,
+    [VM_EXIT_HLT] = handle_hlt,
+    [VM_EXIT_HYPERCALL] = handle_hypercall,
+    [VM_EXIT_IO] = handle_io,
+    [VM_EXIT_MSR_READ] = handle_msr,
+    [VM_EXIT_MSR_WRITE] = handle_msr,
+    [VM_EXIT_CONTROL_REGISTER] = handle_control_register,
+    [VM_EXIT_XSETBV] = handle_xsetbv,
+    [VM_EXIT_MEMORY] = handle_memory,
+    [VM_EXIT_MISCONFIGURED] = handle_crash,
+    [VM_EXIT_EXCEPTION] = handle_exception,
+    [VM_EXIT_NO_OPERATION] = handle_no_operation,
+    [VM_EXIT_UNDEFINED] = handle_undefined,
+    [VM_EXIT_PROTECTED] = handle_protected,
+    [VM_EXIT_TIMER] = handle_timer,
+    [VM_EXIT_WINDOW] = handle_window,
+    [VM_EXIT_INTERRUPT] = handle_interrupt,
+    [VM_EXIT_NMI] = handle_nmi,
+    [VM_EXIT_TRIPLE_FAULT] = handle_crash,
+    [VM_EXIT_TASK_SWITCH] = handle_crash,
+    [VM_EXIT_UNSUPPORTED] = handle_crash,
+    [VM_EXIT_IMPOSSIBLE] = handle_impossible,
+    [VM_EXIT_ENTRY_FAILED] = handle_crash,
 };
 
 const char *vm_exit_kind_name(enum vm_exit_kind kind) {
-    return kinds[kind].name;
+    static const char *const names[VM_EXIT_KINDS] = {
+        [VM_EXIT_CPUID] = "cpuid",
+        [VM_EXIT_HLT] = "hlt",
+        [VM_EXIT_HYPERCALL] = "hypercall",
+        [VM_EXIT_IO] = "io",
+        [VM_EXIT_MSR_READ] = "msr-read",
+        [VM_EXIT_MSR_WRITE] = "msr-write",
+        [VM_EXIT_CONTROL_REGISTER] = "control-register",
+        [VM_EXIT_XSETBV] = "xsetbv",
+        [VM_EXIT_MEMORY] = "memory",
+        [VM_EXIT_MISCONFIGURED] = "misconfigured",
+        [VM_EXIT_EXCEPTION] = "exception",
+        [VM_EXIT_NO_OPERATION] = "no-operation",
+        [VM_EXIT_UNDEFINED] = "undefined",
+        [VM_EXIT_PROTECTED] = "protected",
+        [VM_EXIT_TIMER] = "timer",
+        [VM_EXIT_WINDOW] = "window",
+        [VM_EXIT_INTERRUPT] = "interrupt",
+        [VM_EXIT_NMI] = "nmi",
+        [VM_EXIT_TRIPLE_FAULT] = "triple-fault",
+        [VM_EXIT_TASK_SWITCH] = "task-switch",
+        [VM_EXIT_UNSUPPORTED] = "unsupported",
+        [VM_EXIT_IMPOSSIBLE] = "impossible",
+        [VM_EXIT_ENTRY_FAILED] = "entry-failed",
+    };
+    return names[kind];
 }
 
-static inline enum vm_action handle(struct vcpu *vcpu, const struct vm_exit *exit) {
-    vcpu->vm->exits[exit->kind]++;
-    nmi_report();
-    enum vm_action action = kinds[exit->kind].handle(vcpu, exit);
+enum vm_action vm_look_at_events(struct vcpu *vcpu, const struct vm_exit *exit,
+                                 enum vm_action action) {
     if (vcpu->events.triple_fault) {
         return crash_because(vcpu, exit, "Triple fault");
     }
     /* Entry delivers an exception before it looks at the timer (SDM 3C 27.7.4), and the delivery may
      * exit again: a guest for which that goes on for ever has its slice ended here. */
-    if (action == VM_RESUME && vcpu->events.now.valid && rdtsc() >= vcpu->slice_end) {
+    if (action != VM_LEAVE && vcpu->events.now.valid && rdtsc() >= vcpu->slice_end) {
         return handle_timer(vcpu, exit);
     }
     return action;
-}
-
-static enum vm_action handle_plainly(struct vcpu *vcpu, const struct vm_exit *exit) {
-    return handle(vcpu, exit);
-}
-
-static enum vm_action handle_traced(struct vcpu *vcpu, const struct vm_exit *exit) {
-    trace_begin(vcpu, exit);
-    enum vm_action action = handle(vcpu, exit);
-    trace_end();
-    return action;
-}
-
-enum vm_action (*vm_handle_exit)(struct vcpu *vcpu, const struct vm_exit *exit) = handle_plainly;
-
-void vm_trace_exits(void) {
-    vm_handle_exit = handle_traced;
 }

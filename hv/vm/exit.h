@@ -8,6 +8,9 @@
 #include <stdint.h>
 
 enum vm_exit_kind {
+    /* Needs a control that is never set: a bug of ours or of the processor. First, so that a place in a
+     * vendor's table that nobody filled means this. */
+    VM_EXIT_IMPOSSIBLE,
     VM_EXIT_IO,
     VM_EXIT_CONTROL_REGISTER,
     VM_EXIT_MEMORY,        /* a guest-physical address without the mapping that the access needs */
@@ -31,7 +34,6 @@ enum vm_exit_kind {
     VM_EXIT_TRIPLE_FAULT,
     VM_EXIT_TASK_SWITCH,  /* by hardware: not offered, the guest is stopped */
     VM_EXIT_UNSUPPORTED,  /* something that guests can't do here: the guest is stopped */
-    VM_EXIT_IMPOSSIBLE,   /* needs a control that is never set: a bug of ours or of the processor */
     VM_EXIT_ENTRY_FAILED, /* the guest did not run at all */
     VM_EXIT_KINDS
 };

@@ -6,15 +6,24 @@
 
 enum vm_action {
     VM_RESUME, /* run on */
+    VM_SKIP,   /* run on behind the instruction that exited: it has been carried out */
     VM_LEAVE,  /* back to whoever called vcpu_run: the guest has ended, halted, or had its slice */
 };
 
-/* Called by the vendor's half for every exit. A pointer, so that an exit that is not traced does not
- * even pay for asking whether it is. */
-extern enum vm_action (*vm_handle_exit)(struct vcpu *vcpu, const struct vm_exit *exit);
+typedef enum vm_action vm_exit_handler(struct vcpu *vcpu, const struct vm_exit *exit);
 
-/* Have every exit written down from now on; see trace.h. */
-void vm_trace_exits(void);
+extern vm_exit_handler *const vm_exit_handlers[VM_EXIT_KINDS]; /* exit.c */
+
+/* What the vendor's half does with every exit, between trace_begin and trace_end where trace_is_on. */
+static inline enum vm_action vm_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit) {
+    enum vm_exit_kind kind = exit->kind;
+    vcpu->vm->exits[kind]++;
+    return vm_exit_handlers[kind](vcpu, exit);
+}
+
+/* And then, if anything is in vcpu->events: whether these let the guest go on. */
+enum vm_action vm_look_at_events(struct vcpu *vcpu, const struct vm_exit *exit,
+                                 enum vm_action action);
 
 /* The name under which a kind is counted in the vm-stop record. */
 const char *vm_exit_kind_name(enum vm_exit_kind kind);
@@ -35,6 +44,9 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
 
 /* From now on that also freezes the machine, before anything of the guest is taken apart. */
 void crash_freezes(void);
+
+/* Once the processor is as it stays: works out most of the answers. */
+void guest_cpuid_start(void);
 
 /* CPUID as this guest's processor would answer it. */
 struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf);

@@ -70,6 +70,5 @@ enum vm_action handle_hypercall(struct vcpu *vcpu, const struct vm_exit *exit) {
     } else {
         registers->rax = carry_out(vcpu, number, first, registers->rsi & mask) & mask;
     }
-    virt->skip_instruction(vcpu);
-    return VM_RESUME;
+    return VM_SKIP;
 }

@@ -30,6 +30,5 @@ enum vm_action handle_io(struct vcpu *vcpu, const struct vm_exit *exit) {
         platform_write(platform, exit->io.port, exit->io.size, (uint32_t)*rax, now);
     }
     scheduler_heed(vcpu);
-    virt->skip_instruction(vcpu);
-    return has_ended(vcpu->vm) ? VM_LEAVE : VM_RESUME;
+    return has_ended(vcpu->vm) ? VM_LEAVE : VM_SKIP;
 }

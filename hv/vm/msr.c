@@ -96,9 +96,8 @@ enum vm_action handle_msr(struct vcpu *vcpu, const struct vm_exit *exit) {
         good = msr_write(vcpu, msr, value);
     }
     if (good) {
-        virt->skip_instruction(vcpu);
-    } else {
-        events_raise_exception(&vcpu->events, VECTOR_GP, true, 0);
+        return VM_SKIP;
     }
+    events_raise_exception(&vcpu->events, VECTOR_GP, true, 0);
     return VM_RESUME;
 }

@@ -1,7 +1,6 @@
 #include "vm/trace.h"
 
 #include "core/pages.h"
-#include "vm/handlers.h"
 
 struct trace_ring trace_rings[TRACE_RINGS];
 
@@ -12,6 +11,5 @@ bool trace_start(uint64_t count) {
         return false;
     }
     trace_rings[0] = (struct trace_ring){records, records, records + count, 0};
-    vm_trace_exits();
     return true;
 }

@@ -39,12 +39,18 @@ extern struct trace_ring trace_rings[TRACE_RINGS];
 
 enum { TRACE_LEAST = 16, TRACE_DEFAULT = 16384, TRACE_MOST = 1 << 20 };
 
-/* From now on the last `count` exits are kept. False: there is not enough memory. */
+static inline bool trace_is_on(void) {
+    return trace_rings[0].next;
+}
+
+/* From now on, before virt->start, the last `count` exits are kept. False: there is not enough memory. */
 bool trace_start(uint64_t count);
 
 /* Before an exit is handled. */
 static inline void trace_begin(const struct vcpu *vcpu, const struct vm_exit *exit) {
     struct trace_ring *ring = &trace_rings[0];
+    enum vm_exit_kind kind =
+        exit->kind; /* read once: the compiler can't know that nothing changes it */
     struct exit_record *record = ring->next;
     if (record == ring->end) {
         record = ring->start;
@@ -52,7 +58,7 @@ static inline void trace_begin(const struct vcpu *vcpu, const struct vm_exit *ex
     }
     ring->next = record + 1;
     record->rip = exit->rip;
-    if (exit->kind <= VM_EXIT_LAST_WITH_FACTS) {
+    if (kind <= VM_EXIT_LAST_WITH_FACTS) {
         const uint64_t *facts = (const uint64_t *)&exit->io; /* where the union starts */
         record->facts[0] = facts[0];
         record->facts[1] = facts[1];
@@ -61,7 +67,7 @@ static inline void trace_begin(const struct vcpu *vcpu, const struct vm_exit *ex
         record->facts[1] = vcpu->registers.rcx;
     }
     record->label = vcpu->label;
-    record->label.kind = (uint8_t)exit->kind;
+    record->label.kind = (uint8_t)kind;
     uint32_t *time =
         (uint32_t *)&record->time; /* two stores are shorter than a shift, an OR, a store */
     asm volatile("rdtsc" : "=a"(time[0]), "=d"(time[1]));

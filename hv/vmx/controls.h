@@ -38,6 +38,7 @@
 #define EXIT_LOAD_IA32_PAT               (1u << 19)
 #define EXIT_SAVE_IA32_EFER              (1u << 20)
 #define EXIT_LOAD_IA32_EFER              (1u << 21)
+#define EXIT_SAVE_PREEMPTION_TIMER_VALUE (1u << 22)
 #define EXIT_ACTIVATE_SECONDARY_CONTROLS (1u << 31)
 
 /* 25.8.1 VM-entry */

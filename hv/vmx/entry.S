@@ -19,7 +19,7 @@ vmx_enter:
 	push %r13
 	push %r14
 	push %r15
-	sub $8, %rsp			/* calls below see a 16-byte aligned stack */
+	push %rdi			/* for `pop %rsp` below */
 	mov %rsp, VCPU_HOST_STACK(%rdi)
 	cmpb $0, VCPU_LAUNCHED(%rdi)
 	mov %rdi, %rsp
@@ -69,8 +69,8 @@ vmx_exit_entry:
 	push %r15
 	mov %rsp, %rdi
 	mov VCPU_HOST_STACK(%rdi), %rsp
-	call vmx_exited
-	mov %rax, %rsp
+	call *vmx_exit_handler
+	pop %rsp
 	pop %r15
 	pop %r14
 	pop %r13

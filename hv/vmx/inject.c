@@ -80,14 +80,22 @@ static void deliver(struct vmx_vcpu *vcpu) {
     set_windows(vcpu);
 }
 
-/* The timer counts down at the TSC's rate shifted right (A.6), in non-root operation only: so it is
- * set anew for each entry, to what is left until an absolute time. */
-static void set_timer(const struct vmx_vcpu *vcpu) {
+/*
+ * The timer counts down at the TSC's rate shifted right (A.6), in non-root operation only: so it is set
+ * to what is left until an absolute time. To do so takes as long as all the rest of a short exit. Where
+ * exits save what is left (25.7.1), it may go on from there for a few of them: their own time is what it
+ * is late by, and the scheduler counts that too.
+ */
+void vmx_set_timer(struct vmx_vcpu *vcpu) {
+    enum { FEW = 16 };
     const uint64_t longest = 0xffffffff;
     uint64_t deadline = scheduler_deadline(&vcpu->vcpu), now = rdtsc();
     uint64_t left =
         deadline > now ? (deadline - now) >> (vmx_capabilities.misc & MISC_TIMER_RATE) : 0;
     vmcs_write(VMX_PREEMPTION_TIMER_VALUE, left < longest ? left : longest);
+    vcpu->timer_deadline = deadline;
+    vcpu->timer_entries =
+        vmx_capabilities.exit.allowed & EXIT_SAVE_PREEMPTION_TIMER_VALUE ? FEW : 1;
 }
 
 /* vm/clock.h; 26.5.3 */
@@ -104,5 +112,5 @@ void vmx_prepare_entry(struct vmx_vcpu *vcpu) {
         deliver(vcpu);
     }
     set_tsc(vcpu);
-    set_timer(vcpu);
+    vmx_set_timer(vcpu);
 }

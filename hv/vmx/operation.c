@@ -92,6 +92,7 @@ void vmx_start(void) {
     xstate_start();
     vmx_state_start();
     vcpu_features_read();
+    vmx_exits_start();
     print("vmx", "on: VMCS revision 0x%x, EPT%s%s%s%s%s",
           (uint32_t)vmx_capabilities.basic & 0x7fffffff,
           vmx_capabilities.ept_vpid & (1 << 16) ? " 2M" : "",

@@ -79,18 +79,23 @@ static void decode_ept_misconfiguration(struct vm_exit *exit) {
     exit->memory.address = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 }
 
+/* Those that come by themselves, perhaps while an event is delivered: exit.c looks. */
+static void decode_nothing(struct vm_exit *exit) {
+    (void)exit;
+}
+
 /* One row a line: tests/unit/test_exit_table.py reads them, and the table in the docs comes from them. */
-static const struct exit_reason reasons[] = {
+const struct exit_reason exit_reasons[EXIT_REASONS] = {
     [0] = {"Exception or non-maskable interrupt (NMI)", VM_EXIT_EXCEPTION, decode_exception},
-    [1] = {"External interrupt", VM_EXIT_INTERRUPT, NULL},
-    [2] = {"Triple fault", VM_EXIT_TRIPLE_FAULT, NULL},
-    [3] = {"INIT signal", VM_EXIT_UNSUPPORTED, NULL},
-    [4] = {"Start-up IPI (SIPI)", VM_EXIT_UNSUPPORTED, NULL},
+    [1] = {"External interrupt", VM_EXIT_INTERRUPT, decode_nothing},
+    [2] = {"Triple fault", VM_EXIT_TRIPLE_FAULT, decode_nothing},
+    [3] = {"INIT signal", VM_EXIT_UNSUPPORTED, decode_nothing},
+    [4] = {"Start-up IPI (SIPI)", VM_EXIT_UNSUPPORTED, decode_nothing},
     [5] = {"I/O system-management interrupt (SMI)", VM_EXIT_IMPOSSIBLE, NULL},
     [6] = {"Other SMI", VM_EXIT_IMPOSSIBLE, NULL},
-    [7] = {"Interrupt window", VM_EXIT_WINDOW, NULL},
-    [8] = {"NMI window", VM_EXIT_WINDOW, NULL},
-    [9] = {"Task switch", VM_EXIT_TASK_SWITCH, NULL},
+    [7] = {"Interrupt window", VM_EXIT_WINDOW, decode_nothing},
+    [8] = {"NMI window", VM_EXIT_WINDOW, decode_nothing},
+    [9] = {"Task switch", VM_EXIT_TASK_SWITCH, decode_nothing},
     [10] = {"CPUID", VM_EXIT_CPUID, NULL},
     [11] = {"GETSEC", VM_EXIT_UNDEFINED, NULL},
     [12] = {"HLT", VM_EXIT_HLT, NULL},
@@ -130,7 +135,7 @@ static const struct exit_reason reasons[] = {
     [49] = {"EPT misconfiguration", VM_EXIT_MISCONFIGURED, decode_ept_misconfiguration},
     [50] = {"INVEPT", VM_EXIT_UNDEFINED, NULL},
     [51] = {"RDTSCP", VM_EXIT_IMPOSSIBLE, NULL},
-    [52] = {"VMX-preemption timer expired", VM_EXIT_TIMER, NULL},
+    [52] = {"VMX-preemption timer expired", VM_EXIT_TIMER, decode_nothing},
     [53] = {"INVVPID", VM_EXIT_UNDEFINED, NULL},
     [54] = {"WBINVD or WBNOINVD", VM_EXIT_NO_OPERATION, NULL},
     [55] = {"XSETBV", VM_EXIT_XSETBV, NULL},
@@ -160,6 +165,5 @@ static const struct exit_reason reasons[] = {
 const struct exit_reason *exit_reason(uint32_t basic) {
     static const struct exit_reason unknown = {"an exit reason that the manual does not have",
                                                VM_EXIT_IMPOSSIBLE, NULL};
-    const uint32_t count = sizeof reasons / sizeof reasons[0];
-    return basic < count && reasons[basic].name ? &reasons[basic] : &unknown;
+    return basic < EXIT_REASONS && exit_reasons[basic].name ? &exit_reasons[basic] : &unknown;
 }

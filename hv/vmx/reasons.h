@@ -8,8 +8,11 @@
 struct exit_reason {
     const char *name;
     enum vm_exit_kind kind;
-    void (*decode)(struct vm_exit *exit); /* NULL: the kind has no facts. May change the kind. */
+    void (*decode)(struct vm_exit *exit); /* NULL: there is nothing to read. May change the kind. */
 };
+
+enum { EXIT_REASONS = 78 };
+extern const struct exit_reason exit_reasons[EXIT_REASONS]; /* reserved ones are all zero */
 
 /* For a number that the manual does not have, a row that says so. */
 const struct exit_reason *exit_reason(uint32_t basic);

@@ -48,7 +48,7 @@ static void set_controls(struct vmx_vcpu *vcpu, uint64_t ept_pointer) {
                       EXIT_SAVE_DEBUG_CONTROLS | EXIT_HOST_ADDRESS_SPACE_SIZE |
                           EXIT_SAVE_IA32_EFER | EXIT_LOAD_IA32_EFER | EXIT_SAVE_IA32_PAT |
                           EXIT_LOAD_IA32_PAT,
-                      EXIT_ACKNOWLEDGE_INTERRUPT));
+                      EXIT_ACKNOWLEDGE_INTERRUPT | EXIT_SAVE_PREEMPTION_TIMER_VALUE));
     vcpu->entry_controls =
         choose("VM-entry controls", c->entry,
                ENTRY_LOAD_DEBUG_CONTROLS | ENTRY_LOAD_IA32_EFER | ENTRY_LOAD_IA32_PAT, 0);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vm/exit.h"
 #include "vm/vcpu.h"
 
 struct vmx_vcpu {
@@ -13,12 +14,15 @@ struct vmx_vcpu {
     bool failed_entry; /* the last VMLAUNCH or VMRESUME did not enter the guest */
     uint32_t entry_error;
     uint32_t primary_controls, entry_controls; /* what those fields hold */
-    uint64_t behind;                           /* what TSC_OFFSET holds, negated */
+    uint64_t timer_deadline;                   /* what the VMX-preemption timer was set for, */
+    unsigned timer_entries; /* and for how many entries more it will do: inject.c */
+    uint64_t behind;        /* what TSC_OFFSET holds, negated */
     uint16_t vpid;
     struct vmx_unswitched {
         uint64_t cr2, dr6, star, lstar, cstar, fmask, kernel_gs_base;
     } unswitched; /* while another vCPU runs */
     void *vmcs;
+    struct vm_exit exit; /* the last one */
 };
 
 static inline struct vmx_vcpu *vmx_vcpu(struct vcpu *vcpu) {
@@ -32,12 +36,19 @@ _Noreturn void vmx_leave(void *host_stack);
 /* entry.S: where every VM exit arrives; goes into HOST_RIP. */
 extern const char vmx_exit_entry[];
 
-/* exit.c, called by entry.S. Both return the registers to run on with, or call vmx_leave. */
-struct guest_registers *vmx_exited(struct vmx_vcpu *vcpu);
-struct guest_registers *vmx_entry_failed(struct vmx_vcpu *vcpu);
+/* exit.c, called by entry.S. The first returns where the guest is to run on, or calls vmx_leave too; it is
+ * a pointer, so that an exit that is not traced does not even pay for asking whether it is. */
+extern void (*vmx_exit_handler)(struct vmx_vcpu *vcpu);
+_Noreturn void vmx_entry_failed(struct vmx_vcpu *vcpu);
+
+/* exit.c: once, when it is known whether exits are traced. */
+void vmx_exits_start(void);
 
 /* inject.c: what must be right before every entry: events, windows, the timer. */
 void vmx_prepare_entry(struct vmx_vcpu *vcpu);
+
+/* inject.c: the timer alone. */
+void vmx_set_timer(struct vmx_vcpu *vcpu);
 
 /* inject.c: an event whose delivery the exit interrupted goes back to vcpu->events. */
 void vmx_keep_interrupted_event(struct vmx_vcpu *vcpu);

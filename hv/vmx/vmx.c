@@ -11,6 +11,7 @@
 #include "vmx/ept.h"
 #include "vmx/operation.h"
 #include "vmx/reasons.h"
+#include "vmx/skip.h"
 #include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
@@ -114,26 +115,7 @@ static void vcpu_wait(struct vcpu *vcpu) {
 }
 
 static void skip_bytes(struct vcpu *vcpu, unsigned length) {
-    enum { RFLAGS_TF = 1 << 8, RFLAGS_RF = 1 << 16, PENDING_BS = 1 << 14 };
-    uint64_t rip = vmcs_read(GUEST_RIP) + length;
-    vmcs_write(GUEST_RIP, vcpu_in_64_bit_mode(vcpu) ? rip : (uint32_t)rip);
-    /* The instruction is over, and with it the shadow of an STI or MOV SS before it ... */
-    uint64_t state = vmcs_read(GUEST_INTERRUPTIBILITY_STATE);
-    const uint64_t shadow = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS;
-    if (state & shadow) {
-        vmcs_write(GUEST_INTERRUPTIBILITY_STATE, state & ~shadow);
-    }
-    /* ... and RF, which held an instruction breakpoint back (SDM 3B 18.3.1.1) and which an EPT
-     * violation saves as 1 (28.3.3); and a guest that single-steps gets its trap, beside what MOV SS
-     * may have held back (25.4.2, pending debug exceptions). */
-    uint64_t flags = vmcs_read(GUEST_RFLAGS);
-    if (flags & RFLAGS_RF) {
-        vmcs_write(GUEST_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
-    }
-    if (flags & RFLAGS_TF) {
-        vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS,
-                   vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_BS);
-    }
+    vmx_skip_to(vmx_vcpu(vcpu), vmcs_read(GUEST_RIP) + length);
 }
 
 static void skip_instruction(struct vcpu *vcpu) {

@@ -137,7 +137,7 @@ def test_no_tick_of_the_8254_is_lost_or_bunched_beside_busy_and_hostile_guests(
     machine = boot_machine(modules=modules, engine=Bochs(ips=mips * 1_000_000), cpu=where.cpu)
     with machine.allow("panic"):
         report = machine.expect_record("report", guest="ticks", passed=True)
-    assert int(str(report["value"]), 0) < mips * 1000  # a slice
+    assert int(str(report["value"]), 0) < mips * 1000 / 2  # half a slice
 
 
 def test_guests_that_all_sleep_are_all_woken_and_work_on(boot_machine: BootMachine) -> None:

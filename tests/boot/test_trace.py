@@ -17,7 +17,7 @@ from tests.conftest import Hv
 pytestmark = pytest.mark.usefixtures("bochs_here", "qemu_here")
 
 ENGINES = [("bochs", None), ("bochs", "ryzen"), ("qemu-tcg", None)]
-PER_EXIT = 27  # instructions: 25 write a record, and the compiler moves a register or two
+PER_EXIT = 25  # instructions
 
 
 def traced(
