@@ -132,6 +132,30 @@ def test_gdb_shows_a_guest_that_runs_its_vmcb_and_its_nested_page_tables(hv: Hv)
     child.close()
 
 
+@pytest.mark.usefixtures("qemu_here")
+def test_on_qemu_too_a_machine_that_panics_stays_until_gdb_is_left(hv: Hv) -> None:
+    if shutil.which("gdb") is None:
+        pytest.skip("gdb is not installed")
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    words = ("run", "cpuid", "--engine", "qemu-tcg", "--append", "debug=null-in-exit")
+    child = on_terminal(hv, *words, "--gdb", str(port), NO_COLOR="1")
+    child.expect_exact("(gdb) ")
+    for typed, answer in (
+        ("set style enabled off", "(gdb) "),
+        ("set confirm off", "(gdb) "),
+        ("continue", "hv: the hypervisor panicked: #PF page fault"),
+        ("print vms[0].options.name", '= "cpuid"'),
+        ("quit", "panic  cpuid on qemu-tcg"),
+    ):
+        child.sendline(typed)
+        child.expect_exact(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
+
+
 @pytest.mark.usefixtures("bochs_here")
 def test_on_a_terminal_gdb_opens_on_bochs_and_ctrl_c_stops_the_machine(hv: Hv) -> None:
     if shutil.which("gdb") is None:
