@@ -147,7 +147,7 @@ def test_gdb_steps_stops_and_asks_bochs_itself(hv: Hv) -> None:
     places = re.findall(r"^rip +(0x[0-9a-f]+)", said, re.MULTILINE)
     assert int(places[1], 16) - int(places[0], 16) == 1  # CLI
     assert re.search(r"^#0  handle_cpuid \(.*hv/vm/cpuid.c", said, re.MULTILINE)
-    assert re.search(r"^#1 .* vmx_\w+ \(.*hv/", said, re.MULTILINE)
+    assert re.search(r"^#1 .*hv/vm", said, re.MULTILINE)
     assert "EFER=" in said
     assert "'c' is no command that leaves the machine stopped" in said
     assert "Cannot access memory at address 0xffff800000000000" in said
