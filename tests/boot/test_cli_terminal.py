@@ -164,8 +164,8 @@ def test_on_a_terminal_gdb_opens_on_bochs_and_ctrl_c_stops_the_machine(hv: Hv) -
     child.expect_exact("(gdb) ")
     for typed, answer in (
         ("set style enabled off", "(gdb) "),
-        ("hbreak vmx_exited", "Hardware assisted breakpoint 1"),
-        ("continue", "vmx_exited (vcpu="),
+        ("hbreak hv_start", "Hardware assisted breakpoint 1"),
+        ("continue", "hv_start ("),
         ("delete 1", "(gdb) "),
         ("continue", "Continuing."),
         ("\x03", "Program received signal SIGTRAP"),

@@ -155,7 +155,7 @@ def test_no_execute_is_a_reserved_bit_until_efer_allows_it() -> None:
     assert paging.walk(LONG.read, registers, 0x20_0000).mapped
 
 
-def test_memory_by_translated_addresses_goes_page_by_page_and_ends_at_a_hole() -> None:
+def test_translated_memory_is_read_page_by_page_up_to_what_is_not_mapped() -> None:
     memory = bytes(range(256)) * 48  # three pages
     pages = {0x7000: 0x2000, 0x8000: 0x0000, 0xA000: 0x1000}
 
