@@ -45,21 +45,19 @@ def run(
 
 
 def attended(scenario: Scenario) -> Scenario:
-    """What to boot of a scenario for a person at its console: nothing is expected but its end."""
-    guests = list(scenario.guests)
-    wanted = scenario.interactive
-    if not guests:
-        return replace(scenario, expectations=(), forbid=())
-    name = wanted.guest or guests[0].name
-    for at, guest in enumerate(guests):
-        if guest.name == name and wanted.initrd:
-            guests[at] = replace(guest, initrd=wanted.initrd)
+    """What to boot of a scenario for a person at its console: nothing is expected but its end.
+
+    Guests that have a shell run it, and the first guest has the console.
+    """
+    guests = tuple(replace(one, initrd=one.shell or one.initrd) for one in scenario.guests)
+    console = f"console={guests[0].name}" if guests else ""
     return replace(
         scenario,
         expectations=(),
         forbid=(),
-        guests=tuple(guests),
-        append=f"{scenario.append} console={name}".strip(),
+        endless=False,
+        guests=guests,
+        append=f"{scenario.append} {console}".strip(),
     )
 
 

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-enum { MAX_MODULES = 16, MAX_REGIONS = 32, STRING_SIZE = 4096 };
+enum { MAX_MODULES = 128, MAX_REGIONS = 32, STRING_SIZE = 4096 };
 
 struct boot_module {
     uint64_t start, end; /* physical; end is one past the last byte */

@@ -3,6 +3,7 @@
  * it works or waits in HLT, and whoever else has the processor meanwhile. The parameter is how many a
  * second. Reports by how many TSC ticks the time between two of them was wrong at worst.
  */
+#include "cpu/cpuid.h"
 #include "cpu/port.h"
 #include "dev/pit.h"
 #include "guests/checks.h"
@@ -95,6 +96,32 @@ static uint64_t measure(bool halts, uint64_t period) {
     return worst;
 }
 
+/* What is printed takes long, but none of the guest's time: its TSC must still only go on. */
+static bool time_goes_on(void) {
+    uint64_t last = rdtsc();
+    bool good = true;
+    for (unsigned i = 0; i < 2000; i++) {
+        if (i % 100 == 0) {
+            print("a line, which is as long as it may be to be written at once\n");
+        }
+        cpuid(0, 0);
+        uint64_t now = rdtsc();
+        good &= now > last;
+        last = now;
+    }
+    return good;
+}
+
+/* Leaf 15H, where there is one: EBX / EAX times the crystal's rate, in ECX. */
+static bool rate_is_told(void) {
+    struct cpuid leaf = cpuid(0x15, 0);
+    if (cpuid(0, 0).eax < 0x15 || !leaf.eax) {
+        return true;
+    }
+    uint64_t told = (uint64_t)leaf.ecx * leaf.ebx / leaf.eax, found = calibrate(PIT_HZ);
+    return distance(told, found) < found / 200;
+}
+
 int guest_main(void) {
     unsigned divisor = PIT_HZ / (unsigned)parameter.value;
     interrupts_start();
@@ -105,6 +132,8 @@ int guest_main(void) {
     outb(PIT_DATA_0, divisor & 0xff);
     outb(PIT_DATA_0, (uint8_t)(divisor >> 8));
     uint64_t working = measure(false, period), waiting = measure(true, period);
+    check("CPUID tells the rate of the TSC", rate_is_told());
+    check("time only goes on", time_goes_on());
     report(!checks_failed, working > waiting ? working : waiting);
     return checks_failed != 0;
 }

@@ -73,7 +73,10 @@ static void skip_bytes(struct vcpu *vcpu, unsigned length) {
     enum { RFLAGS_TF = 1 << 8, RFLAGS_RF = 1 << 16, DR6_BS = 1 << 14 };
     struct vmcb *vmcb = svm_vcpu(vcpu)->vmcb;
     uint64_t rip = vmcb->state.rip + length;
-    vmcb->state.rip = vcpu_in_64_bit_mode(vcpu) ? rip : (uint32_t)rip;
+    if (rip >> 32 && !vcpu_in_64_bit_mode(vcpu)) {
+        rip = (uint32_t)rip; /* EIP wraps around */
+    }
+    vmcb->state.rip = rip;
     /* The instruction is over, and with it the shadow of an STI or MOV SS before it, and RF ... */
     vmcb->control.interrupt_shadow &= ~1ull;
     vmcb->state.rflags &= ~(uint64_t)RFLAGS_RF;

@@ -159,9 +159,9 @@ struct kept_answer {
 } __attribute__((aligned(32))); /* found by a shift */
 static struct kept_answer kept[KEPT];
 
-/* Basic leaves and extended ones, from 80000000H, lie beside each other. */
+/* Basic leaves are at even places, extended ones, from 80000000H, at odd ones. */
 static inline unsigned place_of(uint32_t leaf) {
-    return (leaf ^ leaf >> 26) % KEPT;
+    return (leaf << 1 | leaf >> 31) % KEPT;
 }
 
 /* A leaf above the highest one is answered like another one (SDM 2A, CPUID): it is not kept. */
@@ -176,7 +176,7 @@ static void keep_leaves(uint32_t first, uint32_t without_subleaves) {
 
 void guest_cpuid_start(void) {
     for (unsigned i = 0; i < KEPT; i++) {
-        kept[i].leaf = UINT32_MAX; /* nobody's here: its place is that of leaf 0 */
+        kept[i].leaf = LEAF_HYPERVISOR; /* nobody's here: its place is that of leaf 0 */
     }
     /* Those of SDM 2A and APM 3 that have no sub-leaves, but for 1, which depends on the guest's CR4. */
     keep_leaves(0, 1u << 0 | 1u << 2 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 9 | 1u << 0xa |

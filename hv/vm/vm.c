@@ -103,6 +103,7 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct gue
     vm->devices[0] = scratch_device(&vm->scratch);
     vm->console.name = vm->options.name;
     platform_start(&vm->platform, time_tsc_hz(), 0, put_on_console, vm);
+    rtc_set_memory(&vm->platform.rtc, options->memory);
     if (!virt->can_start_in(options->mode)) {
         return refused(vm, "no-unrestricted-guest",
                        "this CPU has no unrestricted guest, which guests that start in real or "

@@ -14,7 +14,7 @@ from harness.verdict import RunEnded, Verdict
 from tests.boot.guest_images import module
 from tests.boot.where import BOCHS_SVM, BOCHS_VMX, EVERYWHERE, QEMU_SVM, Where, on
 
-PASTE = {BOCHS_VMX: 64 << 10, BOCHS_SVM: 8 << 10, QEMU_SVM: 8 << 10}  # bytes
+PASTE = {BOCHS_VMX: 64 << 10, BOCHS_SVM: 8 << 10, QEMU_SVM: 4 << 10}  # bytes
 UNFINISHED = 256  # bytes of a line that are shown again (hv/core/foreground.h)
 
 

@@ -69,7 +69,8 @@ def test_a_guest_gets_as_much_done_in_a_second_of_its_own_as_it_does_alone(
 ) -> None:
     alone = records(boot_machine, busy("a"), where, "report", "value")["a"]
     for count in records(boot_machine, busy("a", "b", "c"), where, "report", "value").values():
-        assert count == pytest.approx(alone, rel=SWITCH[where] / SLICE)
+        # Both ends of its turn are on its bill, of which there is hardly one where it is alone.
+        assert alone * (1 - 2 * SWITCH[where] / SLICE) < count <= alone
 
 
 @pytest.mark.parametrize(

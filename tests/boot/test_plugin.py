@@ -166,6 +166,25 @@ def test_github_is_told_of_a_failure_where_it_is_github(hv: Hv) -> None:
     assert "::error" not in elsewhere.stdout
 
 
+def test_github_is_told_the_statement_and_its_message_in_lines_of_their_own(hv: Hv) -> None:
+    (hv.root / "test_it.py").write_text(
+        "from harness.verdict import bad_usage\n"
+        "def test_one(): pass\n"
+        "def test_two():\n"
+        "    assert 1 == 2\n"
+        "def test_three():\n"
+        "    def inner():\n"
+        "        raise bad_usage('there is no such thing')\n"
+        "    inner()\n"
+    )
+    done = hv.pytest("-q", "test_it.py", GITHUB_ACTIONS="true")
+    told = [line for line in done.stdout.splitlines() if "::error" in line]
+    assert told == [
+        "::error file=test_it.py,line=4,title=test_two::assert 1 == 2",
+        "::error file=test_it.py,line=7,title=test_three::bad-usage: there is no such thing",
+    ]
+
+
 @pytest.mark.usefixtures("bochs_here")
 def test_durations_end_with_a_histogram(hv: Hv) -> None:
     hv.scenario("greets", HELLO)
