@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import sys
-import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import pexpect
 import pytest
 
+from tests.boot.terminal import Terminal
 from tests.conftest import Hv
 
 ENGINES = ["bochs", "qemu-tcg"]
@@ -23,47 +19,11 @@ PROMPT = "> "  # of the guest `echo`
 pytestmark = pytest.mark.usefixtures("bochs_here", "qemu_here")
 
 
-class Terminal:
-    """A pseudo-terminal with ``hv`` on it."""
-
-    def __init__(self, hv: Hv, *words: str | Path, **env: str) -> None:
-        arguments = ["-m", "harness", *map(str, words), "--interactive"]
-        env = {"NO_COLOR": "1", **env}
-        self.child = pexpect.spawn(
-            sys.executable, arguments, cwd=str(hv.root), env=hv.env(**env), timeout=30, echo=True
-        )
-        self.child.delaybeforesend = None
-        self.usual = self.attributes()
-
-    def attributes(self) -> list[Any]:
-        return termios.tcgetattr(self.child.child_fd)
-
-    def raw(self) -> bool:
-        return not self.attributes()[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
-
-    def expect(self, *texts: str, timeout: float = 30) -> None:
-        for text in texts:
-            # The terminal puts a carriage return before each line end, also where there is one.
-            self.child.expect(r"\r*\n".join(re.escape(line) for line in text.split("\n")), timeout)
-
-    def send(self, text: str) -> None:
-        self.child.send(text)
-
-    def key(self, key: str) -> None:
-        self.child.send("\x1d" + key)
-
-    def leave(self) -> None:
-        self.key("q")
-        assert self.status() == 130
-
-    def status(self) -> int:
-        """The exit status of ``hv``, which must have given the terminal back as it was."""
-        self.child.expect(pexpect.EOF)
-        assert self.attributes() == self.usual
-        self.child.close()
-        assert self.child.signalstatus is None
-        assert self.child.exitstatus is not None
-        return int(self.child.exitstatus)
+@pytest.fixture(autouse=True)
+def ended(hv: Hv) -> Iterator[None]:
+    """Whatever becomes of a test, its terminals are hung up before its processes are counted."""
+    yield
+    Terminal.hang_up()
 
 
 @pytest.fixture

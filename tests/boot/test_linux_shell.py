@@ -8,9 +8,11 @@ import pytest
 
 from harness import project
 from harness.guest_images import images
-from tests.boot.test_interactive import ON_EACH, Terminal
+from tests.boot.terminal import Terminal
+from tests.boot.test_interactive import ON_EACH, ended
 from tests.conftest import Hv
 
+__all__ = ["ended"]  # pytest takes fixtures from a module's names
 BOOT = 300.0  # seconds; a busy host takes them
 PROMPT = "guest# "
 LINES = {"bochs": 1000, "qemu-tcg": 200}  # of 67 bytes
@@ -37,6 +39,12 @@ def say(terminal: Terminal, command: str, *answers: str) -> None:
     terminal.expect(f"{command}\n", *answers, PROMPT)
 
 
+def start(terminal: Terminal) -> None:
+    """Have a job in front, which says so itself: what is typed then is for it and not the shell."""
+    terminal.send("sh -c 'echo begun; exec sleep 1000'\r")
+    terminal.expect("\nbegun\n")
+
+
 @ON_EACH
 @pytest.mark.usefixtures("linux_here")
 def test_commands_run_and_jobs_are_controlled(hv: Hv, engine: str) -> None:
@@ -47,21 +55,19 @@ def test_commands_run_and_jobs_are_controlled(hv: Hv, engine: str) -> None:
     say(terminal, "false; echo status $?", "status 1\n")
 
     # What runs in front is ended by Ctrl-C, which is 130 to the shell.
-    terminal.send("echo begun; sleep 1000\r")
-    terminal.expect("\nbegun\n")
+    start(terminal)
     terminal.send("\x03")
     terminal.expect("^C\n", PROMPT)
     say(terminal, "echo status $?", "status 130\n")
 
     # It is stopped by Ctrl-Z, goes on in the background, and comes to the front again.
-    terminal.send("echo begun; sleep 1000\r")
-    terminal.expect("\nbegun\n")
+    start(terminal)
     terminal.send("\x1a")
     terminal.expect("Stopped", PROMPT)
     say(terminal, "bg", "[1] ")
     say(terminal, "jobs", "Running")
     terminal.send("fg\r")
-    terminal.expect("fg\n", "sleep 1000\n")
+    terminal.expect("fg\n", "sleep 1000")
     terminal.send("\x03")
     terminal.expect(PROMPT)
     say(terminal, "jobs; echo none", "none\n")
