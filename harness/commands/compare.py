@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.bench import PARTS
 from harness.commands.options import PATH, ScenarioName, json_option, run_dir_option
 
 
@@ -98,9 +99,17 @@ def fuzz_vmentry(
 
 
 @click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
+@click.option("--check", is_flag=True, help="Fail where an exact figure passes its budget.")
+@click.option("--document", is_flag=True, help="Bring the README's table and the plots up to date.")
 @json_option
-def bench(as_json: bool) -> int:
-    """Measure the harness itself against bare engines, in one run."""
+def bench(parts: Sequence[str], check: bool, document: bool, as_json: bool) -> int:
+    """Measure what exits, boots, tests and many guests cost, in one run.
+
+    All parts unless named: exits, where (their instructions go), scale, boots, startup, idle. JSON
+    and plots are left in build/bench. With --check only what is exact and quick, against
+    tests/budgets.toml.
+    """
     from harness import bench as stopwatch
 
-    return stopwatch.main(as_json=as_json)
+    return stopwatch.main(parts, as_json=as_json, check=check, document=document)

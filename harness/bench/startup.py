@@ -1,4 +1,4 @@
-"""``hv bench``: what the harness costs over the bare emulators, as ratios within one run.
+"""What the harness costs over the bare emulators, as ratios within one run.
 
 Machines differ and are noisy, so nothing here is a test: every number stands beside the bare QEMU
 command of the same run, and the samples of both are taken in turn.
@@ -15,95 +15,71 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from harness import choose, project, rundir, scenario
-from harness.engines.base import Boot, Module
+from harness import choose, project, scenario
+from harness.bench.figures import Figure, Say
 from harness.verdict import RunEnded, Verdict
 
 SAMPLES = 5
 MORE_SCENARIOS = 10
+SUITE = 16  # scenarios
+WORKERS = (1, 2, 3, 4)
 _PATIENCE = 120.0  # seconds for any one command
 
 
-@dataclass(frozen=True)
-class Number:
-    """One measurement: the median of its samples, beside a budget."""
-
-    what: str
-    seconds: float
-    ratio: float  # to the bare QEMU command of this run
-    budget: str = ""  # as people read it; "" where there is none
-    within: bool | None = None
-
-
-def main(*, as_json: bool) -> int:
-    """Measure everything, print it, and return the exit code: 0, whatever the numbers are.
-
-    Raises RunEnded where a number can't be taken: ENGINE_MISSING, or the failure of a run.
-    """
-    from harness.report.screen import Screen
-
-    screen = Screen(sys.stdout)
-    numbers = measure(lambda word: None if as_json else print(f"measuring: {word}", flush=True))
-    if as_json:
-        import json
-
-        screen.line(json.dumps([vars(number) for number in numbers], indent=2))
-        return 0
-    screen.line()
-    rows = [("what", "seconds", "x bare QEMU", "budget")]
-    for number in numbers:
-        mark = {None: "", True: "within ", False: "OVER "}[number.within]
-        seconds, ratio = f"{number.seconds:.3f}", f"{number.ratio:.2f}"
-        rows.append((number.what, seconds, ratio, mark + number.budget))
-    screen.table(rows)
-    return 0
-
-
-def measure(say: Callable[[str], None]) -> list[Number]:
-    """Take all numbers; ``say`` hears what is being measured."""
+def measure(say: Say) -> list[Figure]:
+    """Medians; RunEnded where a command fails, ENGINE_MISSING where an emulator is missing."""
     for name in ("bochs", "qemu-tcg"):
         choose.choose((), (), name)  # raises where it is missing, before any time is spent
     with tempfile.TemporaryDirectory(prefix="vanderpool-bench-") as place:
         directory = Path(place)
         say("bare QEMU, and the same boot through pytest")
         bare, inside, first_test = _refusals(directory)
-        say("Bochs to its first serial byte")
-        first = _median(lambda: _first_byte(directory))
+        say("hv --version")
+        version = _median(lambda: _timed([*_hv(), "--version"], directory))
+        python = _median(lambda: _timed([sys.executable, "-c", "pass"], directory))
         say("hv run hello --engine bochs")
-        whole = _median(lambda: _hello(directory))
+        whole = _median(lambda: _timed([*_hv(), "run", "hello", "--engine", "bochs"], directory))
         say(f"{MORE_SCENARIOS + 1} scenarios in one pytest session")
         each = _each_more("bochs", directory)
         each_qemu = _each_more("qemu-tcg", directory)
+        say("a suite by the number of its workers")
+        workers = _workers(directory)
+
+    def figure(name: str, seconds: float, aim: str = "") -> Figure:
+        note = f"{seconds / bare:.2f} x bare QEMU" + (f"; aim {aim}" if aim else "")
+        return Figure("startup", name, seconds, "s", note=note)
+
     return [
-        Number("bare qemu-system-x86_64, boot to refusal and exit", bare, 1.0),
-        Number(
-            "the same as a test in a pytest session",
-            inside,
-            inside / bare,
-            "1.5 x bare QEMU",
-            inside <= 1.5 * bare,
-        ),
-        Number("the same as the first test of a session", first_test, first_test / bare),
-        Number("Bochs, start to first serial byte", first, first / bare, "0.15 s", first <= 0.15),
-        Number("hv run hello --engine bochs, all in all", whole, whole / bare, "1 s", whole <= 1),
-        Number(
-            "each more scenario in a pytest session on Bochs",
-            each,
-            each / bare,
-            "0.3 s",
-            each <= 0.3,
-        ),
-        Number(
-            "each more scenario in a pytest session on qemu-tcg",
-            each_qemu,
-            each_qemu / bare,
-            "0.4 s",
-            each_qemu <= 0.4,
+        figure("bare qemu-system-x86_64, boot to refusal and exit", bare),
+        figure("the same as a test in a pytest session", inside, "1.5 x bare QEMU"),
+        figure("the same as the first test of a session", first_test),
+        figure("hv run hello --engine bochs, all in all", whole, "1 s"),
+        figure("each more scenario in a pytest session on Bochs", each, "0.3 s"),
+        figure("each more scenario in a pytest session on qemu-tcg", each_qemu, "0.4 s"),
+        figure("python -c pass", python),
+        figure("hv --version, cold", version, "0.15 s"),
+        *(
+            figure(f"{SUITE} scenarios by {count} worker{'s' * (count > 1)}", seconds)
+            for count, seconds in workers.items()
         ),
     ]
+
+
+def _hv() -> list[str]:
+    return [sys.executable, "-m", "harness"]
+
+
+def _workers(directory: Path) -> dict[int, float]:
+    """Seconds for the same scenarios on Bochs with so many workers; empty without pytest-xdist."""
+    from importlib.util import find_spec
+
+    if find_spec("xdist") is None:
+        return {}
+    place = _copies("hello", directory / "suite", SUITE)
+    command = [*_pytest(), "--engine", "bochs", str(place), "-n"]
+    return {count: _timed([*command, str(count)], directory) for count in WORKERS}
 
 
 def _median(sample: Callable[[], float]) -> float:
@@ -132,7 +108,7 @@ def _timed(argv: list[str], directory: Path, allowed: tuple[int, ...] = (0,)) ->
 
 def _python_path() -> str:
     """The package may be run from a checkout without being installed."""
-    package = str(Path(__file__).resolve().parent.parent)
+    package = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
 
 
@@ -180,28 +156,6 @@ def _installed() -> bool:
     from importlib.metadata import entry_points
 
     return any(one.value == "harness.pytest_plugin" for one in entry_points(group="pytest11"))
-
-
-def _first_byte(directory: Path) -> float:
-    from harness.machine import Machine
-
-    guest = project.guest("hello")
-    boot = Boot(project.image(), modules=(Module(guest, f"{guest.name} name=hello"),))
-    place = rundir.create("bench", Path(tempfile.mkdtemp(dir=directory)) / "run")
-    seen: list[float] = []
-
-    def note(_: bytes) -> None:
-        seen.append(time.monotonic())
-
-    began = time.monotonic()
-    with Machine.start(choose.engine("bochs"), boot, place, on_console=note, limit=10) as machine:
-        machine.expect(r"(?s).")
-    return seen[0] - began
-
-
-def _hello(directory: Path) -> float:
-    argv = [sys.executable, "-m", "harness", "run", "hello", "--engine", "bochs"]
-    return _timed(argv, directory)
 
 
 def _each_more(engine: str, directory: Path) -> float:

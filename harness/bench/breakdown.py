@@ -1,0 +1,45 @@
+"""Where the instructions of one exit go, by symbol: Bochs's debugger shows each that is executed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from harness import image, project
+from harness.bench.figures import Figure, Say
+from harness.bench.machines import EXACT, Where, guest, machine
+from harness.engines.bochs_running import BochsRunning
+from harness.verdict import RunEnded, Verdict
+
+_LINE = re.compile(r"^\(0\)\.\[\d+\] \[0x[0-9a-f]+\] [0-9a-f]+:([0-9a-f]+) \([^)]*\): (\S+)", re.M)
+_EXITS_BEFORE = 12  # the guest times its first CPUIDs by then; none of them sets the timer anew
+_MOST = 2000  # instructions of one exit
+_ENTRIES = ("vmresume", "vmrun")
+
+
+def measure(say: Say) -> list[Figure]:
+    """The instructions of a CPUID's exit by function; RunEnded where the debugger shows none."""
+    found = []
+    for where in EXACT:
+        say(f"the instructions of a CPUID on {where.name}")
+        for name, count in by_symbol(where).most_common():
+            found.append(
+                Figure("where", f"{where.name}, CPUID: {name}", count, "instructions", exact=True)
+            )
+    return found
+
+
+def by_symbol(where: Where) -> Counter[str]:
+    """How many instructions each function executes from a CPUID's exit to the entry, that included."""
+    with machine(where, [guest("exit-cost", "exit-cost")], words="trace=off") as started:
+        running = started.running
+        assert isinstance(running, BochsRunning)
+        text = running.trace_after_exits(_EXITS_BEFORE, _MOST)
+    symbols = image.symbols(project.image())
+    counts: Counter[str] = Counter()
+    for address, mnemonic in _LINE.findall(text):
+        name = symbols.symbolize(int(address, 16)) or "?"
+        counts[name.partition("+")[0]] += 1
+        if mnemonic in _ENTRIES:
+            return counts
+    raise RunEnded(Verdict.FAILED, "Bochs's debugger showed no exit from its start to its end.")
