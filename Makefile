@@ -39,7 +39,7 @@ LOCK  := $(if $(shell command -v flock),flock Makefile)
 BUILD = +@$(MAKE) -q --no-print-directory build/vanderpool.elf 2>/dev/null || echo 'build: hv/ into build/'; \
 	$(LOCK) $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
 
-.PHONY: all run test test-kvm check bench bench-check guests appliance coverage debug setup clean help
+.PHONY: all run test test-guests test-kvm check bench bench-check guests appliance coverage debug setup clean help
 
 all: setup  ## Set up what is missing and build the hypervisor, its guests and .venv/bin/hv
 	$(BUILD)
@@ -48,19 +48,25 @@ run: setup  ## Boot the demo on the best engine there is (SCENARIO=name boots an
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv run $(SCENARIO) $(ARGS)
 
-test: setup  ## Run every test (ARGS="-k word" picks some, ARGS="--require vmx" forbids skips)
+test: setup  ## Run every test but the slow ones (ARGS="-k word" picks some, ARGS="--require vmx" forbids skips)
 	$(BUILD)
 	@$(ALONE) $(VENV)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-# One after the other: the appliance has one processor. -m '' takes in the tests that are marked slow.
+# One after the other: the appliance has one processor. -m takes in the appliance's own tests.
 # Left out: processors that only Bochs has, and guests that look for what KVM does otherwise.
 KVM_TESTS := tests/scenarios $(wildcard tests/boot/test_appliance.py tests/boot/test_nested_kvm*.py) \
 	$(patsubst %,tests/boot/test_%.py,events hypervisor mmio modes selftest) \
 	-k 'not (lynnfield or ivy_bridge or haswell or icelake or tigerlake or without_unrestricted or arrive_where_a_processor)'
 
+# At most two at a time: each machine has some 200 MiB, and a limit of its own.
+test-guests: setup  ## Run the real systems as guests, on Intel and AMD: some ten minutes (Debian)
+	@$(ALONE) $(VENV)/python -m harness.guest_images --if-possible
+	$(BUILD)
+	@$(ALONE) $(VENV)/python -m pytest -n 2 -m slow tests/scenarios tests/boot/test_real_systems.py $(ARGS)
+
 test-kvm: setup  ## Run what fits on QEMU with nested KVM, in the appliance: some ten minutes (Debian)
 	$(BUILD)
-	@$(ALONE) $(VENV)/python -m pytest $(KVM_TESTS) --engine qemu-kvm-in-bochs -m '' $(ARGS)
+	@$(ALONE) $(VENV)/python -m pytest $(KVM_TESTS) --engine qemu-kvm-in-bochs -m 'not slow' $(ARGS)
 
 check: setup  ## Look without running: ruff, mypy --strict, C warnings as errors, clang-format
 	@echo 'check: ruff';         $(VENV)/ruff check .
@@ -85,9 +91,11 @@ guests: setup  ## Fetch the real systems that run as guests: Linux, GNU Mach, me
 appliance: setup  ## Assemble the small Linux in which QEMU has nested KVM anywhere (Debian; downloads 27 MB)
 	@$(ALONE) $(VENV)/python -m harness.appliance
 
-# Images of their own, which count: what `make` builds is not touched. A failed test is no failure here.
+# Images of their own, which count, beside those of `make`: tests of the harness itself want these.
+# A failed test is no failure here.
 coverage: export VANDERPOOL_COVERAGE := build/coverage
 coverage: setup  ## Show which lines and branches of the hypervisor the boot tests reach
+	$(BUILD)
 	+@$(LOCK) $(MAKE) --no-print-directory $(if $(V),,-s) OUT=build/coverage COVERAGE=1 hv
 	@rm -rf build/coverage/counters
 	-@$(ALONE) $(VENV)/python -m pytest -n auto --dist worksteal -q tests/boot tests/scenarios $(ARGS)

@@ -164,7 +164,7 @@ def steps(path: str) -> list[str]:
 
 
 def _no_such(word: str, path: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    from harness.scenario import suggestion
+    from harness.tables import suggestion
 
     hint = suggestion(word, known) or f"there is: {', '.join(filter(None, known)) or 'nothing'}"
     return f"{path!r}: there is no {word!r}; {hint}"

@@ -154,18 +154,17 @@ class _Session(Live):
     def decided(self, machine: Machine, ended: RunEnded | None) -> None:
         """Keep the machine as it stands for as long as somebody looks at it."""
         why = plain(ended.sentence) if ended else "the run has passed"
-        try:
-            for debugger in self._debuggers:
-                debugger.decided(f"hv: {why} (quit ends the machine)")
-            while any(debugger.attached for debugger in self._debuggers):
-                if machine.end is None:
-                    machine.watch(float("inf"))
-                else:  # its loop waits for nothing any more
-                    select.select(self._debuggers, [], [])
-                    for debugger in self._debuggers:
-                        debugger.take()
-        except LeftError:
-            pass
+        for debugger in self._debuggers:
+            debugger.over = True
+        for debugger in self._debuggers[:1]:  # a bridge has gdb say it, where there is one
+            debugger.decided(f"hv: {why} (quit ends the machine)")
+        while any(debugger.attached for debugger in self._debuggers):
+            if machine.end is None:
+                machine.watch(float("inf"))
+            else:  # its loop waits for nothing any more
+                select.select(self._debuggers, [], [])
+                for debugger in self._debuggers:
+                    debugger.take()
 
     def close(self) -> None:
         """Give the terminal back."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness import paging
 from harness.engines.base import Unsupported
 from harness.gdb_remote import Left, Stub
-from harness.gdb_terminal import Debugger, LeftError
+from harness.gdb_terminal import Debugger
 from harness.verdict import RunEnded
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class Bridge(Debugger):
         """gdb has gone: the machine runs on without it, or ends."""
         self._hang_up()
         if killed:
-            raise LeftError
-        if self._target is not None:
+            self.leave()
+        elif self._target is not None:
             self._target.let_go()
 
     def _hang_up(self) -> None:

@@ -29,6 +29,12 @@ class Debugger:
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
+        self.over = False  # the run has its verdict: whoever leaves now ends nothing
+
+    def leave(self) -> None:
+        """The user has left: that ends the run, unless it is over. Raises LeftError."""
+        if not self.over:
+            raise LeftError
 
     def fileno(self) -> int:
         """Readable when `take` has something to do."""
@@ -113,10 +119,15 @@ class Gdb(_OnTerminal):
         """Until gdb ends."""
         return self._process is not None and self._process.poll() is None
 
+    def decided(self, why: str) -> None:
+        """Say so, between gdb's own lines."""
+        if self.attached:
+            self.screen.line(f"\n{why}")
+
     def take(self) -> None:
         """End the run once gdb has ended."""
         if self._process is not None and self._process.poll() is not None:
-            raise LeftError
+            self.leave()
 
     def end(self) -> None:
         """End gdb, which has nothing to debug any more; give the terminal back."""
@@ -166,7 +177,7 @@ class BochsTerminal(_OnTerminal):
             return
         typed = os.read(self.fileno(), 4096)
         if not typed:
-            raise LeftError
+            self.leave()
         running: Any = self._machine.running
         running.type(typed.decode("utf-8", "replace"))
 

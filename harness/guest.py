@@ -45,6 +45,7 @@ class Guest:
     cmdline: str = ""
     initrd: DataFile | None = None
     modules: tuple[DataFile, ...] = ()
+    shell: DataFile | None = None  # the RAM disk instead, where a person sits at the console
 
     @property
     def module_string(self) -> str:

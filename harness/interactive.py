@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import termios
-import tty
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.engines.base import Say, silently
-from harness.job import Job
-from harness.outcome import Outcome
+from harness.keyboard import Keyboard
 from harness.report.screen import Screen
-from harness.report.terminal import Live
 from harness.runner import execute
 from harness.verdict import bad_usage
 
 if TYPE_CHECKING:
     from harness.engines.base import Boot
-    from harness.machine import Machine
-
-LEAVE = b"\x1d"  # Ctrl-], as in telnet
-_MOST = 4096  # bytes taken from the keyboard at once
+    from harness.job import Job
+    from harness.outcome import Outcome
+    from harness.scenario import Scenario
 
 
 def run(
@@ -42,63 +35,30 @@ def run(
     def connected() -> Job:
         job = planned()
         choice = replace(job.choice, engine=Connected(job.choice.engine, keyboard))
-        return replace(job, choice=choice, limit=None if endless else job.limit)
+        limit = None if endless else job.limit
+        return replace(job, choice=choice, limit=limit, attended=True)
 
     try:
         return execute(connected, outcome, directory=directory, observer=keyboard)
     finally:
-        keyboard.restore()
+        keyboard.close()
 
 
-class Keyboard(Live):
-    """Shows the console raw, and types into it what comes from the terminal."""
+def attended(scenario: Scenario) -> Scenario:
+    """What to boot of a scenario for a person at its console: nothing is expected but its end.
 
-    def __init__(self, screen: Screen) -> None:
-        super().__init__(screen, raw=True)
-        self._saved: list[Any] | None = None
-        self._machine: Machine | None = None
-
-    def fileno(self) -> int:
-        """The terminal, for the machine's event loop."""
-        return sys.stdin.fileno()
-
-    def started(self, machine: Machine) -> None:
-        """Connect the terminal to the machine."""
-        self.screen.line("Ctrl-] ends the machine.")
-        self._machine = machine
-        self._saved = termios.tcgetattr(self.fileno())
-        tty.setraw(self.fileno())
-        # Keep the terminal's own line ends: the verdict is printed as everything else is.
-        now = termios.tcgetattr(self.fileno())
-        now[1] |= termios.OPOST
-        termios.tcsetattr(self.fileno(), termios.TCSANOW, now)
-
-    def take(self) -> None:
-        """Read what was typed, which may be nothing, and send it to the machine."""
-        if self._machine is None or not _readable(self.fileno()):
-            return
-        try:
-            typed = os.read(self.fileno(), _MOST)
-        except OSError:  # EIO: hung up
-            typed = b""
-        before, leave, _ = typed.partition(LEAVE)
-        if before:
-            self._machine.write(before)
-        if leave or not typed:  # nothing at all: the terminal has gone
-            raise KeyboardInterrupt
-
-    def ended(self, outcome: Outcome) -> None:
-        """Give the terminal back, then say what came of it."""
-        self.restore()
-        super().ended(outcome)
-
-    def restore(self) -> None:
-        """Give the terminal back as it was. Idempotent."""
-        if self._saved is not None:
-            # TCSANOW: whatever ended the run, restoring must not wait for a terminal that is gone.
-            with suppress(termios.error):
-                termios.tcsetattr(self.fileno(), termios.TCSANOW, self._saved)
-            self._saved = None
+    Guests that have a shell run it, and the first guest has the console.
+    """
+    guests = tuple(replace(one, initrd=one.shell or one.initrd) for one in scenario.guests)
+    console = f"console={guests[0].name}" if guests else ""
+    return replace(
+        scenario,
+        expectations=(),
+        forbid=(),
+        endless=False,
+        guests=guests,
+        append=f"{scenario.append} {console}".strip(),
+    )
 
 
 class Input(Protocol):
@@ -152,9 +112,3 @@ class ConnectedRunning:
         """Serve both."""
         self._running.service()
         self._keyboard.take()
-
-
-def _readable(fd: int) -> bool:
-    import select
-
-    return bool(select.select([fd], [], [], 0)[0])

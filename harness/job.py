@@ -40,6 +40,7 @@ class Job:
     scenario: Scenario | None = None  # None: a kernel that is not ours, whose records say nothing
     expectations: tuple[Expectation, ...] = ()
     to_the_end: bool = True  # whether the machine must power off by itself
+    attended: bool = False  # a person is at the console: only the machine's end ends the run
     trace: bool = False  # whether to read the exit trace out of the machine
 
 
@@ -68,10 +69,10 @@ def plan(
         choose.known_model(cpu, engine)
     for guest in scenario.guests:
         if not guest.path.is_file():
-            raise bad_usage(f"guest {guest.name!r} has no image: {guest.path} is missing")
+            raise bad_usage(f"guest {guest.name!r} has no image: {_missing(guest.path)}")
         for data in guest.data:
             if not data.path.is_file():
-                raise bad_usage(f"guest {guest.name!r} lacks a file: {data.path} is missing")
+                raise bad_usage(f"guest {guest.name!r} lacks a file: {_missing(data.path)}")
     modules = boot_modules(scenario.guests)
     model = cpu or scenario.cpu
     wanted = firmware or scenario.firmware
@@ -105,8 +106,15 @@ def plan(
         replay=tuple(replay),
         scenario=scenario,
         expectations=scenario.expectations,
+        to_the_end=not scenario.endless,
         trace=trace,
     )
+
+
+def _missing(path: Path) -> str:
+    from harness.guest_images.images import why_missing
+
+    return why_missing(path) or f"{path} is missing"
 
 
 def equipped(command_line: str, *, freezes: bool = False) -> str:

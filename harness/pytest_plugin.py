@@ -74,13 +74,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="WORD",
-        help="what this host must offer (vmx, ept, an engine's name): a test that needs it and "
+        help="what this host must offer (vmx, an engine's name, guests): a test that needs it and "
         "can't have it fails instead of being skipped; repeatable",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Watch the session, in the process that the user talks to."""
+    config.addinivalue_line("markers", "slow: takes minutes, as real systems do that boot")
     if not hasattr(config, "workerinput"):
         from harness.pytest_session import SessionReport
 
@@ -139,6 +140,8 @@ class ScenarioItem(pytest.Item):
     def __init__(self, *, scenario: Scenario, **rest: Any) -> None:
         super().__init__(**rest)
         self.scenario = scenario
+        if scenario.slow:
+            self.add_marker("slow")
 
     def runtest(self) -> None:
         """Run the scenario and compare its verdict."""
@@ -147,6 +150,7 @@ class ScenarioItem(pytest.Item):
         engine = str(self.config.getoption("--engine"))
         if self.scenario.heavy and engine in choose.BY_NAME:
             pytest.skip(f"too heavy for {engine}: {self.scenario.heavy}")
+        _need_images(self.config, self.scenario)
         outcome = runner.run(self.scenario, engine=engine)
         for name, value in _properties(outcome):
             self.user_properties.append((name, value))
@@ -169,6 +173,16 @@ class ScenarioItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the test is written, and its name."""
         return self.path, 0, self.name
+
+
+def _need_images(config: pytest.Config, scenario: Scenario) -> None:
+    """Skip, with the reason, what needs an image of a real system that could not be fetched."""
+    files = [f for guest in scenario.guests for f in (guest.path, *(d.path for d in guest.data))]
+    if not all(file.is_file() for file in files):
+        from harness.guest_images import images
+
+        if reason := images.lacking(files):
+            missing(config, reason, (*scenario.requires, "guests"), scenario.engines)
 
 
 def _properties(outcome: Outcome) -> Iterator[tuple[str, str]]:
@@ -210,6 +224,7 @@ def hv_scenario(request: pytest.FixtureRequest) -> RunScenario:
 
         options = {"engine": str(request.config.getoption("--engine")), **overrides}
         found = scenario.find(name)
+        _need_images(request.config, found)
         outcome = runner.run(found, **options)
         request.node.user_properties.extend(_properties(outcome))
         if outcome.verdict is Verdict.ENGINE_MISSING:

@@ -34,31 +34,25 @@ class SessionReport:
         self._config = config
         self._page = config.getoption("--report")
         self._seen: list[dict[str, Any]] = []
+        self._failed: list[pytest.TestReport] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note how a test went; tell GitHub at once if it failed."""
+        """Note how a test went."""
         decides = report.when == "call" or (report.when == "setup" and not report.passed)
         broken = report.when == "teardown" and report.failed
         if not decides and not broken:
             return
         self._seen.append(_as_json(report))
         if report.failed:
-            self._annotate(report)
-
-    def _annotate(self, report: pytest.TestReport) -> None:
-        from harness.report import github
-
-        if not github.wanted():
-            return
-        path, line, name = report.location
-        text = github.annotation(path, (line or 0) + 1, name, report.longreprtext or "it failed")
-        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is not None:
-            terminal.ensure_newline()
-            terminal.write_line(text)
+            self._failed.append(report)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Draw the histogram where durations are asked for; write the page."""
+        """Tell GitHub what failed, draw the histogram where that is asked for, write the page."""
+        from harness.report import github
+
+        for report in self._failed if github.wanted() else ():
+            # At a line's start, where GitHub looks: not among the dots of the tests.
+            terminalreporter.write_line(_annotation(report))
         if self._config.getoption("durations") is not None:
             from harness.report.durations import histogram
 
@@ -78,6 +72,22 @@ class SessionReport:
                 terminalreporter.write_line(f"no report: {ended.sentence}")
             else:
                 terminalreporter.write_line(f"report: {path}")
+
+
+def _annotation(report: pytest.TestReport) -> str:
+    """What failed, at the statement of the test that did: one sentence, not the traceback."""
+    from harness.report import github
+
+    path, line, name = report.location
+    number = (line or 0) + 1
+    entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", ())
+    for place in (getattr(entry, "reprfileloc", None) for entry in entries):
+        if place is not None and place.path == path:
+            number = place.lineno
+    crash = getattr(report.longrepr, "reprcrash", None)
+    verdict = [text.splitlines()[0] for title, text in report.sections if title == "verdict"]
+    message = verdict[0] if verdict else getattr(crash, "message", report.longreprtext)
+    return github.annotation(path, number, name, message or "it failed")
 
 
 def _as_json(report: pytest.TestReport) -> dict[str, Any]:

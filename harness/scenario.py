@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from harness import project
 from harness.engines.base import FIRMWARE
 from harness.guest import PROTOCOLS, DataFile, Guest, file_word
-from harness.verdict import RunEnded, Verdict, bad_usage
+from harness.tables import Document, Table, parse, suggestion
+from harness.verdict import Verdict, bad_usage
 
 SUFFIX = ".toml"
 MOST_MSRS = 64
@@ -54,6 +55,8 @@ class Scenario:
     msrs: tuple[tuple[int, int], ...] = ()  # what firmware writes before the image
     firmware: str | None = None  # None: the engine's default
     heavy: str = ""  # why a test session leaves it out on an engine that takes its time
+    slow: str = ""  # why a test session leaves it out unless it asks for what is slow
+    endless: bool = False  # a guest never ends: it is over once every expectation is met
     verdict: Verdict = Verdict.PASSED
     forbid: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
@@ -68,23 +71,7 @@ class Scenario:
 
 def load(path: Path) -> Scenario:
     """Read one scenario file; RunEnded BAD_USAGE says which file and line are wrong, and how."""
-    if path.exists() and not path.is_file():  # a pipe might never end
-        raise bad_usage(f"{path} can't be read: it is no file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise bad_usage(f"there is no scenario file {path}") from None
-    except OSError as error:
-        raise bad_usage(f"{path} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise bad_usage(f"{path}:{line}: this is not UTF-8 text") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise _malformed(path, text, error) from None
-    except RecursionError:
-        raise bad_usage(f"{path}: arrays and tables are nested too deep") from None
+    text, data = parse(path)
     return _Reader(path, text).scenario(data)
 
 
@@ -107,44 +94,22 @@ def find(name: str) -> Scenario:
     raise bad_usage(f"there is no scenario {name!r}; {hint}")
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """The clause ``did you mean 'x'?`` for the nearest of ``known``, or ``""``."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else ""
+_GUEST = (
+    *("like", "image", "name", "options", "boot"),
+    *("cmdline", "append", "initrd", "shell", "modules"),
+)
 
 
-def _malformed(path: Path, text: str, error: tomllib.TOMLDecodeError) -> RunEnded:
-    found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(error))
-    reason = str(error)[: found.start()] if found else str(error)
-    line = int(found[1]) if found and found[1] else max(1, len(text.splitlines()))
-    return bad_usage(f"{path}:{line}: {reason[:1].lower()}{reason[1:]}")
-
-
-class _Reader:
+class _Reader(Document):
     """Turns a parsed TOML document into a Scenario, and says where it is wrong."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.lines = text.splitlines()
 
     def scenario(self, data: dict[str, Any]) -> Scenario:
         keys = (
             *("description", "tags", "requires", "engines", "cpu", "timeout", "memory", "mips"),
-            *(
-                "append",
-                "msrs",
-                "firmware",
-                "heavy",
-                "verdict",
-                "forbid",
-                "allow",
-                "guest",
-                "expect",
-            ),
+            *("append", "msrs", "firmware", "heavy", "slow", "endless"),
+            *("verdict", "forbid", "allow", "guest", "expect"),
         )
-        top = _Table(self, data, "", 0)
+        top = Table(self, data, "", 0)
         top.only(keys)
         guests = tuple(self.guest(table) for table in self.tables(data, "guest"))
         for index, guest in enumerate(guests):
@@ -176,6 +141,8 @@ class _Reader:
             if "firmware" in data
             else None,
             heavy=top.string("heavy", ""),
+            slow=top.string("slow", ""),
+            endless=top.boolean("endless"),
             verdict=self.verdict(top),
             forbid=tuple(top.pattern(p, "forbid") for p in top.strings("forbid")),
             allow=top.choices("allow", ALLOWABLE),
@@ -201,13 +168,13 @@ class _Reader:
                 if any(file_word(path) == file_word(one.path) for path in others):
                     yield one.path, index
 
-    def mips(self, top: _Table) -> int:
+    def mips(self, top: Table) -> int:
         value = int(top.positive("mips", 0, (int,), "million instructions a second"))
         if value > MOST_MIPS:
             raise self.wrong(f"`mips` can be at most {MOST_MIPS}", top.line("mips"))
         return value
 
-    def msrs(self, top: _Table) -> tuple[tuple[int, int], ...]:
+    def msrs(self, top: Table) -> tuple[tuple[int, int], ...]:
         table = top.data.get("msrs", {})
         if not isinstance(table, dict):
             raise top.wrong_type("msrs", "a table of numbers", table)
@@ -215,7 +182,7 @@ class _Reader:
             raise self.wrong(f"`msrs` can be at most {MOST_MSRS}", top.line("msrs"))
         return tuple((self.number(top, k, 32), self.number(top, v, 64)) for k, v in table.items())
 
-    def number(self, top: _Table, value: Any, bits: int) -> int:
+    def number(self, top: Table, value: Any, bits: int) -> int:
         try:
             number = int(value, 0) if isinstance(value, str) else int(value)
         except (TypeError, ValueError):
@@ -224,8 +191,8 @@ class _Reader:
             raise self.wrong(f"`msrs`: {value!r} is no {bits}-bit number", top.line("msrs"))
         return number
 
-    def guest(self, table: _Table) -> Guest:
-        table.only(("image", "name", "options", "boot", "cmdline", "initrd", "modules"))
+    def guest(self, table: Table) -> Guest:
+        table = self.completed(table)
         boot = table.choice(table.string("boot", PROTOCOLS[0]), "boot", PROTOCOLS)
         path = self.image_path(table.string("image"), boot)
         name = table.string("name", path.stem)
@@ -237,29 +204,54 @@ class _Reader:
         options = table.data.get("options", {})
         if not isinstance(options, dict):
             raise table.wrong_type("options", "a table of words", options)
-        initrd = (
-            self.data_file(table, "initrd", table.string("initrd", ""))
-            if "initrd" in table.data
-            else None
+        initrd, shell = (
+            self.data_file(table, key, table.string(key)) if key in table.data else None
+            for key in ("initrd", "shell")
         )
         modules = tuple(self.data_file(table, "modules", text) for text in table.strings("modules"))
         cmdline = self.text(table, "cmdline", table.string("cmdline", ""))
+        cmdline = f"{cmdline} {self.text(table, 'append', table.string('append', ''))}".strip()
         for key, protocols in (
             ("cmdline", PROTOCOLS[1:]),
+            ("append", PROTOCOLS[1:]),
             ("initrd", ("linux",)),
+            ("shell", ("linux",)),
             ("modules", ("multiboot",)),
         ):
             if key in table.data and boot not in protocols:
                 raise self.wrong(f"`{key}` is nothing for boot = {boot!r}", table.line(key))
         words = tuple(self.word(table, k, v) for k, v in options.items())
-        return Guest(path, name, words, boot, cmdline, initrd, modules)
+        return Guest(path, name, words, boot, cmdline, initrd, modules, shell)
+
+    def completed(self, table: Table) -> Table:
+        """``table`` with what it does not say itself, if it is like a guest of another scenario."""
+        table.only(_GUEST)
+        if "like" not in table.data:
+            return table
+        name = table.string("like")
+        if not re.fullmatch(r"[\w-]+", name):
+            raise self.wrong(f"`like` can't be {name!r}: it names a scenario", table.line("like"))
+        _, other = parse(self.path.with_name(name + SUFFIX))
+        guests = other.get("guest")
+        model = guests[0] if isinstance(guests, list) and guests else None
+        if not isinstance(model, dict) or "like" in model:
+            raise self.wrong(
+                f"scenario {name!r} has no [[guest]] first that could be a model",
+                table.line("like"),
+            )
+        data = {**model, **table.data}
+        if isinstance(model.get("options"), dict) and isinstance(data["options"], dict):
+            data["options"] = {**model["options"], **data["options"]}
+        whole = dataclasses.replace(table, data=data)
+        whole.only(_GUEST)
+        return whole
 
     def image_path(self, image: str, boot: str) -> Path:
         if "/" in image or image.endswith((".bin", ".elf")):
             return (self.path.parent / image).resolve()
         return project.guest(image) if boot == PROTOCOLS[0] else project.guest_file(image)
 
-    def data_file(self, table: _Table, key: str, text: str) -> DataFile:
+    def data_file(self, table: Table, key: str, text: str) -> DataFile:
         text = self.text(table, key, text).strip()
         name, _, words = text.partition(" ") if key == "modules" else (text, "", "")
         if not name.rsplit("/", 1)[-1]:
@@ -267,14 +259,14 @@ class _Reader:
         path = (self.path.parent / name).resolve() if "/" in name else project.guest_file(name)
         return DataFile(path, words.strip())
 
-    def word(self, table: _Table, key: str, value: Any) -> tuple[str, str]:
+    def word(self, table: Table, key: str, value: Any) -> tuple[str, str]:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise table.wrong_type(f"options.{key}", "a string or a whole number", value)
         if re.search(r'[\s"=]', key):
             raise self.wrong(f"{key!r} can't be an option's name", table.line("options"))
         return key, self.text(table, "options", str(value))
 
-    def text(self, table: _Table, key: str, text: str) -> str:
+    def text(self, table: Table, key: str, text: str) -> str:
         """Something that goes into a module's string."""
         if re.search(r"[\x00-\x1f\x7f]", text):
             raise self.wrong(
@@ -283,7 +275,7 @@ class _Reader:
             )
         return text
 
-    def expectation(self, table: _Table) -> Expectation:
+    def expectation(self, table: Table) -> Expectation:
         table.only(("console", "record", "where"))
         given = [key for key in ("console", "record") if key in table.data]
         if len(given) != 1:
@@ -299,107 +291,6 @@ class _Reader:
             raise self.wrong("`where` belongs to a `record`", table.line("where"))
         return Expectation(console=table.pattern(table.string("console"), "console"))
 
-    def verdict(self, top: _Table) -> Verdict:
+    def verdict(self, top: Table) -> Verdict:
         word = top.string("verdict", Verdict.PASSED.word)
         return Verdict.from_word(top.choice(word, "verdict", [v.word for v in Verdict]))
-
-    def tables(self, data: dict[str, Any], key: str) -> list[_Table]:
-        value = data.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self.wrong(f"`{key}` must be written as [[{key}]]", self.line_of(key, "", 0))
-        return [_Table(self, item, key, index) for index, item in enumerate(value)]
-
-    def wrong(self, what: str, line: int | None = None) -> RunEnded:
-        return bad_usage(f"{self.path}{f':{line}' if line else ''}: {what}")
-
-    def line_of(self, key: str | None, table: str, index: int) -> int | None:
-        """The line of ``key`` in that [[table]] ("": top level); None: of the table's header."""
-        written = re.compile(rf"\s*[\"']?{re.escape((key or '').split('.')[0])}[\"']?\s*[=.]")
-        current, counts = "", dict[str, int]()
-        for number, line in enumerate(self.lines, 1):
-            if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-                current = header[1]
-                counts[current] = counts.get(current, -1) + 1
-                here = (current, counts[current]) == (table, index)
-                if (here and key is None) or (table == "" and current == key):
-                    return number
-            elif (current, counts.get(table, 0)) == (table, index) and written.match(line):
-                return number
-        return None
-
-
-@dataclass(frozen=True)
-class _Table:
-    """One TOML table with its place in the file."""
-
-    reader: _Reader
-    data: dict[str, Any]
-    name: str
-    index: int
-
-    def line(self, key: str | None) -> int | None:
-        reader = self.reader
-        return reader.line_of(key, self.name, self.index) or (
-            reader.line_of(None, self.name, self.index) if self.name else None
-        )
-
-    def wrong_type(self, key: str, wanted: str, value: Any) -> RunEnded:
-        kinds = {bool: "true or false", str: "a string", int: "a number", float: "a number"}
-        kinds |= {list: "a list", dict: "a table"}
-        got = kinds.get(type(value), "a date or time")
-        return self.reader.wrong(f"`{key}` must be {wanted}, not {got}", self.line(key))
-
-    def only(self, keys: tuple[str, ...]) -> None:
-        """Refuse every key that is not one of ``keys``."""
-        for key in self.data:
-            if key not in keys:
-                place = f" in [[{self.name}]]" if self.name else ""
-                hint = suggestion(key, keys) or f"known: {', '.join(keys)}"
-                raise self.reader.wrong(f"unknown key {key!r}{place}; {hint}", self.line(key))
-
-    def string(self, key: str, default: str | None = None) -> str:
-        value = self.data.get(key, default)
-        if value is None:
-            place = f"[[{self.name}]]" if self.name else "a scenario"
-            raise self.reader.wrong(f"{place} needs the key `{key}`", self.line(None))
-        if not isinstance(value, str):
-            raise self.wrong_type(key, "a string", value)
-        return value
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        value = self.data.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.wrong_type(key, "a list of strings", value)
-        return tuple(value)
-
-    def positive(
-        self, key: str, default: float, kinds: tuple[type[int] | type[float], ...], unit: str
-    ) -> float:
-        value = self.data.get(key, default)
-        whole = "" if float in kinds else "whole "
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            raise self.wrong_type(key, f"a {whole}number of {unit}", value)
-        if not 0 < value <= 1e6:  # also where it is nan
-            raise self.reader.wrong(
-                f"`{key}` must be more than 0 and at most a million {unit}", self.line(key)
-            )
-        return value
-
-    def choice(self, word: str, key: str, known: Iterable[str]) -> str:
-        if word in (words := list(known)):
-            return word
-        hint = suggestion(word, words) or f"known: {', '.join(words)}"
-        raise self.reader.wrong(f"`{key}` can't be {word!r}; {hint}", self.line(key))
-
-    def choices(self, key: str, known: Iterable[str]) -> tuple[str, ...]:
-        words = list(known)
-        return tuple(self.choice(word, key, words) for word in self.strings(key))
-
-    def pattern(self, pattern: str, key: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise self.reader.wrong(
-                f"`{key}` is not a regular expression: {error}", self.line(key)
-            ) from None
-        return pattern

@@ -66,6 +66,7 @@ class Traffic:
         self.end: End | None = None
         self.frozen = False  # it stands still, and may go on
         self.closed = False
+        self.when_taken: Callable[[], None] | None = None  # all that waited on COM1 is on its way
         self._running = running
         self._is_frozen = is_frozen
         self._input = {running.console: bytearray(), running.records: bytearray()}
@@ -121,6 +122,11 @@ class Traffic:
     def write(self, data: bytes) -> None:
         """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
         self._write(self._running.console, data)
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait until the machine takes them on COM1."""
+        return len(self._input[self._running.console])
 
     def write_records(self, data: bytes) -> None:
         """Likewise, to COM2."""
@@ -195,6 +201,8 @@ class Traffic:
         except OSError:
             waiting.clear()
         self._watch(line)
+        if not waiting and line is self._running.console and self.when_taken is not None:
+            self.when_taken()
 
     def _watch(self, line: Line) -> None:
         """Wait for what comes on a line, and for room in it where something waits to be sent."""

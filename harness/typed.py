@@ -94,7 +94,7 @@ def _pointee(image: Path, pointer: dwarf.Type) -> dwarf.Type:
 
 def _file_of(image: Path, name: str) -> str:
     """The source file that defines the variable ``name``."""
-    from harness.scenario import suggestion
+    from harness.tables import suggestion
 
     known = names(image)["variables"]
     if name not in known:

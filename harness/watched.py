@@ -136,6 +136,15 @@ class Watched(Controlled):
         """Send raw bytes to COM1, in order; they leave as fast as the machine takes them."""
         self._traffic.write(data)
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes that were sent to COM1 have not left yet."""
+        return self._traffic.waiting
+
+    def when_taken(self, call: Callable[[], None]) -> None:
+        """``call`` whenever all that was sent to COM1 has left."""
+        self._traffic.when_taken = call
+
     def write_records(self, data: bytes) -> None:
         """Send raw bytes to COM2, for an image that takes input there."""
         self._traffic.write_records(data)

@@ -25,7 +25,9 @@ firmware_option = click.option(
     "--firmware", type=click.Choice(FIRMWARE), help="What QEMU boots with (qboot unless given)."
 )
 interactive_option = click.option(
-    "--interactive", is_flag=True, help="Type to the machine's console; Ctrl-] ends."
+    "--interactive",
+    is_flag=True,
+    help="The terminal is the machine's console; Ctrl-] then q leaves, ? lists the keys.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 run_dir_option = click.option(

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     "--until-tick",
     type=click.IntRange(1),
     metavar="N",
-    help="Stop after so many emulated instructions instead of at the time limit; Bochs only.",
+    help="Stop after so many emulated instructions instead of at the time limit: on Bochs at that "
+    "one; on QEMU, for scenarios that require deterministic, once it is seen to be reached.",
 )
 @firmware_option
 @timeout_option
@@ -113,7 +114,9 @@ def run(
         if interactive:
             from harness import interactive as keyboard
 
-            return keyboard.run(lambda: planned(chosen), outcome, run_dir, endless=endless)
+            return keyboard.run(
+                lambda: planned(keyboard.attended(chosen)), outcome, run_dir, endless=endless
+            )
         if gdb:
             from harness import gdb as debugger
 

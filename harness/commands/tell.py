@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def list_scenarios(tag: str | None) -> int:
     """List the scenarios."""
     from harness import scenario
+    from harness.tables import suggestion
 
     found: list[Scenario] = []
     broken: list[RunEnded] = []
@@ -32,7 +33,7 @@ def list_scenarios(tag: str | None) -> int:
     shown = [one for one in found if tag is None or tag in one.tags]
     if tag is not None and not shown and not broken:
         tags = sorted({word for one in found for word in one.tags})
-        hint = scenario.suggestion(tag, tags) or f"the tags are {', '.join(tags) or 'none'}"
+        hint = suggestion(tag, tags) or f"the tags are {', '.join(tags) or 'none'}"
         raise bad_usage(f"no scenario has the tag {tag!r}; {hint}")
     _show_list(shown)
     for wrong in broken:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from harness import supervise
 from harness.engines import qemu_snapshot
 from harness.engines.base import CpuState, End, EndKind, Unsupported
 from harness.engines.qemu_command import counts
-from harness.engines.qemu_words import errors, parse_activity, parse_registers
+from harness.engines.qemu_end import by_event, by_exit
+from harness.engines.qemu_words import parse_activity, parse_registers
 from harness.engines.qmp import NoAnswer, Refused
 from harness.engines.transport import Transport
 from harness.verdict import RunEnded, Verdict, bad_usage
@@ -79,22 +79,11 @@ class QemuRunning:
         return self._end
 
     def _end_by_event(self) -> End | None:
-        for event in self.events[self._old_events :]:
-            data = event.get("data", {})
-            if event["event"] == "GUEST_PANICKED":
-                return End(EndKind.GUEST_PANIC, None, "GUEST_PANICKED")
-            if event["event"] == "SHUTDOWN":
-                reason = str(data.get("reason"))
-                if reason == "guest-reset":
-                    return End(self._reset_kind(), None, reason)
-                if reason == "guest-shutdown":
-                    return End(EndKind.POWER_OFF, None, reason)
-                if reason == "guest-panic":
-                    return End(EndKind.GUEST_PANIC, None, reason)
-        if self._channel.status == "internal-error":
+        end = by_event(self.events[self._old_events :], self._reset_kind)
+        if end is None and self._channel.status == "internal-error":
             words = "\n".join(self._transport.words())
             return End(EndKind.DIED, None, words or "KVM internal error")
-        return None
+        return end
 
     def _reset_kind(self) -> EndKind:
         """A triple fault and a reset are the same event; TCG tells them apart in its log."""
@@ -109,19 +98,7 @@ class QemuRunning:
         ended = self._transport.exit()
         if ended is None:
             return None
-        if self._killed:
-            return End(EndKind.KILLED)
-        status, words = ended.status, list(ended.words)
-        if status is None:
-            return End(EndKind.DIED, None, "\n".join(words))
-        # isa-debug-exit makes the status (code << 1) | 1; QEMU's own failures are 1 with an error.
-        if status > 0 and status & 1 and not (status == 1 and errors(words)):
-            return End(EndKind.POWER_OFF, status >> 1, f"exit status {status}")
-        if status == 0:
-            return End(EndKind.POWER_OFF, None, "exit status 0")
-        if status < 0:
-            words.insert(0, f"killed by {signal.Signals(-status).name}")
-        return End(EndKind.DIED, None, "\n".join(words) or f"exit status {status}")
+        return End(EndKind.KILLED) if self._killed else by_exit(ended)
 
     def _end_by_silence(self) -> End | None:
         """A QEMU that closes its QMP connection and lives on is of no use to anyone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,6 +85,11 @@ def whole(image: Image, found: Mapping[str, Found]) -> bool:
     )  # fmt: skip
 
 
+def lacking(paths: Iterable[Path]) -> str | None:
+    """Why a guest can't run that needs the files ``paths``, if one is ours to fetch; else None."""
+    return next(filter(None, map(why_missing, paths)), None)
+
+
 def why_missing(path: Path) -> str | None:
     """Why the file ``path`` is not there, if it is one that `make guests` provides; else None."""
     name = NEEDED_BY.get(path.name, path.name)
@@ -92,4 +97,4 @@ def why_missing(path: Path) -> str | None:
         return None
     known = read().get(name)
     reason = known.missing if known and known.missing else "it was not fetched yet"
-    return f"the guest image {path.name} is missing: {reason}; `make guests` fetches it"
+    return f"{path.name} is missing ({reason}); `make guests` fetches it"

@@ -83,29 +83,12 @@ class Body:
             return None
         nested = paging.walk_ept if kind == "ept" else paging.walk_npt
 
-        def physical(address: int, length: int) -> bytes:
-            there = nested(self._entry, root, address).address
-            return b"" if there is None else self.read(there, length)
+        physical = paging.through(self.read, lambda at: nested(self._entry, root, at))
 
         def entry(address: int, length: int) -> bytes:
             return physical(address, length).ljust(length, b"\0")
 
-        def linear(address: int, length: int) -> bytes:
-            data = bytearray()
-            while len(data) < length:
-                at = address + len(data)
-                there = paging.walk(entry, registers, at).address
-                part = (
-                    b""
-                    if there is None
-                    else physical(there, min(length - len(data), -at % 4096 or 4096))
-                )
-                if not part:
-                    break
-                data += part
-            return bytes(data)
-
-        return linear
+        return paging.through(physical, lambda at: paging.walk(entry, registers, at))
 
     def _entry(self, address: int, length: int) -> bytes:
         """A page-table entry; where no memory is, one that is not present."""

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from harness.postmortem.body import Body
 from harness.postmortem.section import Section
-from harness.postmortem.words import register_lines
+from harness.postmortem.words import number, register_lines
 from harness.verdict import RunEnded
 
 EXITS_SHOWN = 32
@@ -42,8 +42,11 @@ def current_vmcs(body: Body) -> Iterator[Section]:
     """The VMCS that each processor would enter with, decoded by the hypervisor's own names."""
     from harness import vmcs
 
-    if body.machine.engine.name != "bochs" or body.virtualization != "vmx":
-        return  # where others keep what the processor holds is their own affair
+    if body.virtualization != "vmx":
+        return
+    if body.machine.engine.name != "bochs":
+        yield _recorded_vmcs(body)
+        return
     for cpu, state in body.cpus.items():
         if state.control_structure is None:
             continue
@@ -52,6 +55,22 @@ def current_vmcs(body: Body) -> Iterator[Section]:
         if len(region) == vmcs.REGION:
             title = f"current VMCS of CPU {cpu}, at {state.control_structure:#x}"
             yield _structure(title, vmcs.decode(region, names), vmcs.FACTS)
+
+
+def _recorded_vmcs(body: Body) -> Section:
+    """Where KVM keeps what its processor holds is its own affair: a crash record has the fields."""
+    from harness import vmcs
+
+    last = next((r for r in reversed(body.machine.records) if r.kind == "crash"), None)
+    fields = last.get("fields") if last is not None and body.machine.frozen else None
+    if not isinstance(fields, Mapping):
+        return Section(
+            "current VMCS", ["KVM keeps it to itself; it is recorded where a guest is stopped"]
+        )
+    names = vmcs.field_names(body.places.image)
+    known = {names.get(number(key) or 0, key): number(fields[key]) for key in sorted(fields)}
+    found = {name: value for name, value in known.items() if value is not None}
+    return _structure("current VMCS, as the hypervisor recorded it", found, vmcs.FACTS)
 
 
 def current_vmcb(body: Body) -> Iterator[Section]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from harness import project
+
 LONGEST = 4000  # characters of a message
 
 
@@ -19,8 +21,8 @@ def annotation(path: Path | str, line: int, title: str, message: str) -> str:
     What a guest said may be part of it, so nothing in it can start a command of its own.
     """
     file = str(path)
-    root = os.environ.get("GITHUB_WORKSPACE")
-    if root and file.startswith(root.rstrip("/") + "/"):
+    root = os.environ.get("GITHUB_WORKSPACE") or str(project.root())
+    if file.startswith(root.rstrip("/") + "/"):
         file = file[len(root.rstrip("/")) + 1 :]
     place = f"file={_property(file)},line={max(1, line)},title={_property(title)}"
     return f"::error {place}::{_data(message[:LONGEST])}"

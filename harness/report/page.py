@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from harness.report.durations import BOUNDS
-from harness.report.session import Run, Session
+from harness.report.session import Run, Session, Test
 from harness.report.style import block, document, escaped
 from harness.verdict import bad_usage
 
@@ -57,11 +57,7 @@ def _failures(session: Session) -> Iterator[str]:
         if test.run is not None:
             yield from _what_happened(test.run)
         else:
-            yield block(test.reason.splitlines()[-40:])
-            for title, text in test.sections:
-                opened = " open" if title.startswith(("verdict", "post-mortem")) else ""
-                yield f"<details{opened}><summary>{escaped(title)}</summary>"
-                yield block(text.splitlines()) + "</details>"
+            yield from _told_by_pytest(test)
         yield "</article>"
     for run in runs:
         yield f"<article><h3>{escaped(run.word('scenario'))} on {escaped(run.machine)}</h3>"
@@ -69,15 +65,38 @@ def _failures(session: Session) -> Iterator[str]:
         yield "</article>"
 
 
+def _told_by_pytest(test: Test) -> Iterator[str]:
+    """What a machine said, where there was one; then how the test came there, and the rest."""
+    sections = [("traceback", test.reason), *test.sections]
+    first = [one for one in sections if one[0].startswith(("verdict", "post-mortem"))]
+    for title, text in [*first, *(one for one in sections if one not in first)]:
+        opened = " open" if (title, text) in (first or sections[:1]) else ""
+        yield f"<details{opened}><summary>{escaped(title)}</summary>"
+        yield block(text.splitlines()[-400:]) + "</details>"
+
+
 def _what_happened(run: Run) -> Iterator[str]:
     yield f'<p><span class="failed">{escaped(run.word("verdict"))}</span> '
     yield f"{escaped(run.word('sentence'))}</p>"
-    evidence = run.outcome.get("evidence")
-    if isinstance(evidence, list) and evidence:
-        yield block(str(line) for line in evidence[:80])
+    if evidence := _evidence(run):
+        yield block(evidence, wrapped=True)
     if run.post_mortem:
         yield "<details open><summary>post-mortem</summary>" + block(run.post_mortem) + "</details>"
-    yield f'<p class="quiet"><code>{escaped(str(run.directory / "replay.sh"))}</code></p>'
+    yield f'<p class="quiet"><code>{escaped(f"{run.directory.name}/replay.sh")}</code></p>'
+
+
+def _evidence(run: Run) -> list[str]:
+    """The verdict's evidence, but for what the post-mortem below it shows too."""
+    evidence = run.outcome.get("evidence")
+    lines = [str(line) for line in evidence[:80]] if isinstance(evidence, list) else []
+    told = {line.strip() for line in run.post_mortem}
+    kept = [line for line in lines if line.startswith("  [") or line.strip() not in told]
+    return [
+        line
+        for line, below in zip_longest(kept, kept[1:], fillvalue="")
+        # A heading under which nothing is left is not one.
+        if line.startswith(" ") or not line.endswith(":") or below.startswith(" ")
+    ]
 
 
 def _matrix(session: Session) -> Iterator[str]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness import project
 from harness.report.text import Cleaner
 from harness.verdict import bad_usage
 
@@ -120,7 +121,8 @@ def of_directory(directory: Path) -> Session:
     runs = [run for place in places if (run := load(place)) is not None]
     if not runs:
         raise bad_usage(f"{directory} holds no finished run (no outcome.json)")
-    return Session(f"Runs in {directory.name}", runs)
+    of_what = f"{runs[0].word('scenario')} on {runs[0].machine}" if alone else f"{len(runs)} runs"
+    return Session(f"Vanderpool: {of_what}", runs)
 
 
 def of_tests(seen: Iterable[Mapping[str, Any]]) -> Session:
@@ -128,16 +130,23 @@ def of_tests(seen: Iterable[Mapping[str, Any]]) -> Session:
     tests = []
     for one in seen:
         run = load(Path(one["directory"])) if one.get("directory") else None
-        tests.append(
-            Test(one["name"], one["status"], one["seconds"], one["reason"], one["sections"], run)
-        )
-    return Session("Test session", [test.run for test in tests if test.run], tests)
+        # What stands in brackets names a directory, for whoever is at this machine.
+        sections = [(t.partition(" (/")[0], _without_root(text)) for t, text in one["sections"]]
+        reason = _without_root(one["reason"])
+        tests.append(Test(one["name"], one["status"], one["seconds"], reason, sections, run))
+    return Session("Vanderpool: test session", [test.run for test in tests if test.run], tests)
+
+
+def _without_root(text: str) -> str:
+    """Paths in the checkout as they are from there: a page is read elsewhere, too."""
+    return text.replace(f"{project.root()}/", "")
 
 
 def load(directory: Path) -> Run | None:
     """The run that left ``directory``; None if it did not finish, or what is there is no run."""
     try:
-        outcome = json.loads((directory / "outcome.json").read_bytes()[: 16 * _MOST_BYTES])
+        text = (directory / "outcome.json").read_bytes()[: 16 * _MOST_BYTES]
+        outcome = json.loads(_without_root(text.decode("utf-8", "replace")))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(outcome, dict) or not isinstance(outcome.get("verdict"), str):

@@ -10,10 +10,12 @@ from harness.report.text import plain
 CSS = """
 :root { color-scheme: light dark; --ink: #1c2127; --quiet: #66707b; --paper: #ffffff;
   --line: #dfe3e8; --head: #f4f6f8; --good: #17703a; --good-wash: #e7f5ec;
-  --bad: #b3261e; --bad-wash: #fdeceb; --odd: #7a5b00; --odd-wash: #fbf3dc; --bar: #5b8def; }
+  --bad: #b3261e; --bad-wash: #fdeceb; --odd: #7a5b00; --odd-wash: #fbf3dc; --bar: #5b8def;
+  --link: #1a56c4; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --quiet: #98a2ad; --paper: #14181c;
   --line: #2d343b; --head: #1c2228; --good: #6fd08f; --good-wash: #16301f;
-  --bad: #ff8a80; --bad-wash: #3a1a18; --odd: #e6c46a; --odd-wash: #332a12; --bar: #4a78cf; } }
+  --bad: #ff8a80; --bad-wash: #3a1a18; --odd: #e6c46a; --odd-wash: #332a12; --bar: #4a78cf;
+  --link: #9ec1ff; } }
 * { box-sizing: border-box; }
 body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: var(--ink);
   background: var(--paper); font: 15px/1.45 system-ui, sans-serif; }
@@ -34,7 +36,8 @@ tbody th { font-weight: 600; }
 code, pre { font: .86em/1.4 ui-monospace, monospace; } code { overflow-wrap: anywhere; }
 pre { background: var(--head); border: 1px solid var(--line); border-radius: 4px; margin: .4rem 0;
   max-height: 34rem; overflow: auto; padding: .6rem .8rem; }
-li { margin: .3rem 0; } nav a { color: var(--bar); margin-right: .8rem; }
+pre.wrapped { overflow-wrap: anywhere; white-space: pre-wrap; }
+li { margin: .3rem 0; } a { color: var(--link); } nav a { margin-right: .8rem; }
 details { border-bottom: 1px solid var(--line); padding: .3rem 0; }
 summary { cursor: pointer; } summary:focus-visible { outline: 2px solid var(--bar); }
 article { border: 1px solid var(--bad); border-radius: 6px; margin: .8rem 0; padding: .7rem 1rem; }
@@ -52,9 +55,13 @@ def escaped(text: str) -> str:
     return html.escape(plain(text), quote=True)
 
 
-def block(lines: Iterable[str]) -> str:
-    """Lines as they are, one below the other."""
-    return "<pre>" + "\n".join(escaped(line) for line in lines) + "</pre>"
+def block(lines: Iterable[str], *, wrapped: bool = False) -> str:
+    """Lines as they are, one below the other; long ones are ``wrapped``, or scrolled to."""
+    return (
+        ('<pre class="wrapped">' if wrapped else "<pre>")
+        + "\n".join(escaped(line) for line in lines)
+        + "</pre>"
+    )
 
 
 def document(title: str, body: Iterable[str]) -> Iterator[str]:

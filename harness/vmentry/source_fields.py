@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.scenario import suggestion
+from harness.tables import suggestion
 from harness.vmentry.capabilities import ARCHITECTURAL, MSRS, Capabilities
 from harness.vmentry.fields import BY_ENCODING, BY_NAME, FIELDS
 from harness.vmentry.source import Source, Unreadable, checked, number, outcome

@@ -97,11 +97,12 @@ bool serial_read(enum serial_port port, uint8_t *byte) {
 }
 
 bool serial_read_next(enum serial_port port, uint8_t *byte) {
+    bool waits = line_of(port)->depth == 1; /* in a FIFO it would be already */
     uint64_t until = time_microseconds() + NEXT_BYTE_MICROSECONDS;
     do {
         if (serial_read(port, byte)) {
             return true;
         }
-    } while (time_microseconds() < until);
+    } while (waits && time_microseconds() < until);
     return false;
 }

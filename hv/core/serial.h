@@ -23,5 +23,5 @@ void serial_drain(enum serial_port port);
 /* Takes a byte that has come; false if there is none. */
 bool serial_read(enum serial_port port, uint8_t *byte);
 
-/* Likewise, but waits for as long as the next byte of several takes to come. */
+/* Likewise for the next one: where bytes are taken singly, waits for as long as that takes to come. */
 bool serial_read_next(enum serial_port port, uint8_t *byte);

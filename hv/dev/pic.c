@@ -41,19 +41,17 @@ static unsigned rank(const struct pic_chip *chip, unsigned input) {
 
 /* Of the inputs in a mask the one that comes first, or NONE. */
 static unsigned first(const struct pic_chip *chip, uint8_t inputs) {
-    for (unsigned i = 1; i <= 8; i++) {
-        unsigned input = (chip->lowest + i) & 7;
-        if (inputs >> input & 1) {
-            return input;
-        }
-    }
-    return NONE;
+    unsigned start = chip->lowest + 1u, by_rank = (inputs | inputs << 8) >> (start & 7) & 0xffu;
+    return by_rank ? ((unsigned)__builtin_ctz(by_rank) + start) & 7 : NONE;
 }
 
 /* The input that would be acknowledged now, or NONE. What is in service holds back itself and all that
  * come after it. */
 static unsigned pending(const struct pic_chip *chip) {
     unsigned input = first(chip, chip->request & ~chip->mask);
+    if (input == NONE) {
+        return NONE; /* as nearly always: every access to a port asks */
+    }
     uint8_t holding = chip->service;
     if (chip->special_mask) {
         holding &= (uint8_t)~chip->mask;
@@ -62,7 +60,7 @@ static unsigned pending(const struct pic_chip *chip) {
         holding &= (uint8_t)~chip->slaves;
     }
     unsigned held = first(chip, holding);
-    return input == NONE || held == NONE || rank(chip, input) < rank(chip, held) ? input : NONE;
+    return held == NONE || rank(chip, input) < rank(chip, held) ? input : NONE;
 }
 
 /* In both modes a request lasts only as long as its line is high (data sheet, figure 9: the request
@@ -248,6 +246,10 @@ uint8_t pic_read(struct pic *pic, uint16_t port) {
 }
 
 void pic_set_line(struct pic *pic, unsigned line, bool high) {
+    const struct pic_chip *chip = line < 8 ? &pic->master : &pic->slave;
+    if ((chip->lines >> (line & 7) & 1) == high) {
+        return;
+    }
     if (line >= 8) {
         set_input(&pic->slave, line - 8, high);
         cascade(pic);

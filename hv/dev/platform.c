@@ -118,7 +118,7 @@ void platform_write(struct platform *platform, uint16_t port, unsigned size, uin
         return;
     }
     if (port == EXIT_PORT) { /* its register is 32 bits wide */
-        power_ports_exit(&platform->power, value);
+        power_ports_exit(&platform->power, value & (uint32_t)((1ull << 8 * size) - 1));
         return;
     }
     for (unsigned i = 0; i < size; i++) {

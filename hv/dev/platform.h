@@ -27,7 +27,7 @@ struct platform {
 void platform_start(struct platform *platform, uint64_t tsc_hz, uint64_t boot_seconds,
                     void (*put)(void *context, uint8_t byte), void *context);
 
-/* IN and OUT of 1, 2 or 4 bytes. */
+/* IN and OUT of 1, 2 or 4 bytes; of a value that is written the others don't count. */
 uint32_t platform_read(struct platform *platform, uint16_t port, unsigned size, uint64_t now);
 void platform_write(struct platform *platform, uint16_t port, unsigned size, uint32_t value,
                     uint64_t now);

@@ -1,7 +1,7 @@
 /* MC146818 data sheet: "Address Map", "Time, Calendar, and Alarm Locations", "Registers". */
 #include "dev/rtc.h"
 
-#include "dev/calendar.h"
+#include "core/calendar.h"
 
 enum { CRYSTAL_HZ = 32768, UPDATE_WARNING = 8 /* ticks, 244 us: UIP comes before the update */ };
 

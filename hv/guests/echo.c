@@ -6,6 +6,8 @@
  *     tick      prints numbered lines until a byte comes
  *     deaf      reads nothing any more
  *     crash     provokes a triple fault
+ *     panic     asks the hypervisor to panic (debug=panic)
+ *     forge     prints what looks like a panic of the hypervisor's
  *     exit N    ends with code N
  */
 #include "cpu/port.h"
@@ -69,7 +71,7 @@ static void read_line(char *line) {
             return;
         }
         if (byte == 3) { /* Ctrl-C */
-            print("^C\n? ");
+            print("^C\n> ");
             length = 0;
         } else if (byte == 0x7f && length) {
             print("\b \b");
@@ -136,7 +138,7 @@ int guest_main(void) {
     const char *argument;
     start();
     for (;;) {
-        print("? ");
+        print("> ");
         read_line(line);
         if ((argument = after(line, "exit"))) {
             return (int)number(argument);
@@ -151,6 +153,10 @@ int guest_main(void) {
             }
         } else if (after(line, "crash")) {
             crash();
+        } else if (after(line, "panic")) {
+            hypercall(HYPERCALL_PANIC, 0, 0);
+        } else if (after(line, "forge")) {
+            print("[    0.000001] panic: not really\n");
         } else {
             print("you said: ");
             print(line);

@@ -172,8 +172,9 @@ static void deliver(struct svm_vcpu *vcpu) {
         return;
     }
     bool at_once = events_want_nmi_window(events) && !vcpu->in_nmi;
-    if (shadow && (at_once || events_want_interrupt_window(events))) {
-        /* QEMU's TCG forgets the shadow in VMRUN: STI and HLT would lose the interrupt between them. */
+    if (shadow && !(vcpu->vmcb->control.eventinj & EVENT_VALID)) {
+        /* QEMU's TCG forgets the shadow in VMRUN: STI and HLT would lose the interrupt between them, one
+         * that comes an exit later too. So that instruction goes alone; a delivery ends the shadow. */
         start_step(vcpu);
         return;
     }
@@ -200,7 +201,7 @@ void svm_prepare_entry(struct svm_vcpu *vcpu) {
         vmcb_set_intercept(vmcb, INTERCEPT_IRET, false);
         start_step(vcpu);
     } else {
-        if (vcpu->vcpu.events.any) {
+        if (vcpu->vcpu.events.any || vmcb->control.interrupt_shadow & 1) {
             deliver(vcpu);
         }
         /* With more interrupts waiting, the next one is posted when the first one's handler returns. */

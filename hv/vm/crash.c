@@ -3,6 +3,7 @@
 #include "core/format.h"
 #include "core/power.h"
 #include "core/records.h"
+#include "cpu/identify.h"
 #include "vm/crash_memory.h"
 #include "vm/handlers.h"
 
@@ -89,6 +90,8 @@ enum vm_action crash_because(struct vcpu *vcpu, const struct vm_exit *exit, cons
     crash_record_memory(vcpu);
     if (exit->kind == VM_EXIT_ENTRY_FAILED && virt->record_entry) {
         virt->record_entry(vcpu);
+    } else if (freezes && virt->record_fields && identify_hypervisor_below()) {
+        virt->record_fields(vcpu); /* which a hypervisor keeps where nobody can look */
     }
     if (freezes) {
         record_flag("freezes", true);

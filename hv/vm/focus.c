@@ -5,6 +5,7 @@
 #include "core/serial.h"
 #include "core/string.h"
 #include "core/time.h"
+#include "cpu/identify.h"
 #include "cpu/port.h"
 #include "vm/scheduler.h"
 
@@ -53,8 +54,12 @@ static struct vm *living_from(unsigned first) {
 void focus_start(struct vm *vms, unsigned count, const char *name) {
     machines = vms;
     machine_count = count;
-    serial_take_singly(SERIAL_COM1); /* what finds no room waits with whoever sends it, ... */
-    serial_take_singly(SERIAL_COM2); /* and a command does while a line is being printed */
+    /* What finds no room is to wait with whoever sends it, and so is a command while a line is being
+     * printed. The UARTs of virtual machines see to that themselves. */
+    if (!identify_hypervisor_below()) {
+        serial_take_singly(SERIAL_COM1);
+        serial_take_singly(SERIAL_COM2);
+    }
     for (unsigned i = 0; i < count; i++) {
         if (text_equal(vms[i].options.name, name)) {
             struct vm *vm = living_from(i);

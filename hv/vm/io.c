@@ -20,7 +20,7 @@ enum vm_action handle_io(struct vcpu *vcpu, const struct vm_exit *exit) {
         return handle_crash(vcpu, exit); /* INS and OUTS reach into guest memory: not offered */
     }
     struct platform *platform = &vcpu->vm->platform;
-    uint64_t *rax = &vcpu->registers.rax, now = clock_now(vcpu);
+    uint64_t *rax = &vcpu->registers.rax, now = clock_now(vcpu), behind = vcpu->clock.behind;
     if (exit->io.in) {
         uint32_t value = platform_read(platform, exit->io.port, exit->io.size, now);
         /* IN AL and IN AX leave the rest of RAX alone; IN EAX clears the upper half. */
@@ -30,5 +30,12 @@ enum vm_action handle_io(struct vcpu *vcpu, const struct vm_exit *exit) {
         platform_write(platform, exit->io.port, exit->io.size, (uint32_t)*rax, now);
     }
     scheduler_heed(vcpu);
-    return has_ended(vcpu->vm) ? VM_LEAVE : VM_SKIP;
+    if (has_ended(vcpu->vm)) {
+        return VM_LEAVE;
+    }
+    if (vcpu->clock.behind != behind) { /* it has printed, and its clock stood still meanwhile */
+        virt->skip_instruction(vcpu);
+        return VM_RESUME;
+    }
+    return VM_SKIP;
 }

@@ -1,7 +1,8 @@
 /*
  * The exit trace: what every exit was, in a ring in memory, where the harness reads it (design
  * contract 4; harness/trace.py). Nothing is printed and nothing is locked: each processor writes a
- * ring of its own. Off unless the command line has trace=.
+ * ring of its own. Off unless the command line has trace=; the harness always gives it one, small if no
+ * trace was asked for, so that a post-mortem has the last exits.
  */
 #pragma once
 

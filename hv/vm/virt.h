@@ -64,6 +64,8 @@ struct virt {
 
     /* Adds to the record being built all that decides whether the processor enters this guest. */
     void (*record_entry)(struct vcpu *vcpu);
+    /* Adds all fields of its control structure. NULL: whoever reads memory finds it there. */
+    void (*record_fields)(struct vcpu *vcpu);
 };
 
 extern const struct virt vmx, svm;

@@ -5,6 +5,7 @@
 #include "core/records.h"
 #include "core/string.h"
 #include "core/time.h"
+#include "core/wall_clock.h"
 #include "cpu/port.h"
 #include "vm/handlers.h"
 #include "vm/loader.h"
@@ -102,7 +103,8 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct gue
     *vm = (struct vm){.options = *options};
     vm->devices[0] = scratch_device(&vm->scratch);
     vm->console.name = vm->options.name;
-    platform_start(&vm->platform, time_tsc_hz(), 0, put_on_console, vm);
+    platform_start(&vm->platform, time_tsc_hz(), wall_clock_seconds(), put_on_console, vm);
+    rtc_set_memory(&vm->platform.rtc, options->memory);
     if (!virt->can_start_in(options->mode)) {
         return refused(vm, "no-unrestricted-guest",
                        "this CPU has no unrestricted guest, which guests that start in real or "

@@ -149,6 +149,11 @@ static void record_entry(struct vcpu *vcpu) {
     vmx_fields_record();
 }
 
+static void record_fields(struct vcpu *vcpu) {
+    (void)vcpu;
+    vmx_fields_record();
+}
+
 static void map_record_root(const struct guest_map *map) {
     nested_record_root("ept", &map->nested);
 }
@@ -182,4 +187,5 @@ const struct virt vmx = {
     .skip_bytes = skip_bytes,
     .read_details = read_details,
     .record_entry = record_entry,
+    .record_fields = record_fields,
 };

@@ -94,6 +94,8 @@ def pit_formats() -> Traffic:
             t.out(0x43, control).out(0x42, 0x34)
             if access == 3:
                 t.out(0x42, 0x12)
+            for _ in range(100):
+                t.drop(0x80)  # long enough for a few ticks
             t.out(0x43, 0xE8).read(0x42, f"status {name} {bcd}", bits=0xBF)
             for _ in range(4 if access == 3 else 2):
                 t.read(0x42, f"count {name} {bcd}")

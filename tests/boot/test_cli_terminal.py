@@ -7,8 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import termios
-from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
@@ -32,61 +30,6 @@ def test_colours_are_for_terminals_and_no_color_is_respected(
     child.close()
     assert b"hello" in child.before
     assert (b"\x1b[" in child.before) is coloured
-
-
-@pytest.mark.usefixtures("bochs_here")
-def test_an_interactive_run_ends_by_its_key_and_gives_the_terminal_back(hv: Hv) -> None:
-    child = on_terminal(hv, "run", "spin", "--engine", "bochs", "--interactive")
-    before = termios.tcgetattr(child.child_fd)
-    child.expect_exact("spin| ")
-    assert not termios.tcgetattr(child.child_fd)[3] & termios.ICANON
-    child.send("\x03")  # in raw mode this is the machine's
-    child.send("\x1d")
-    child.expect(pexpect.EOF)
-    after = termios.tcgetattr(child.child_fd)
-    child.close()
-    assert child.exitstatus == 130
-    assert after == before
-
-
-@pytest.mark.usefixtures("qemu_here")
-def test_what_is_typed_reaches_the_machine_and_what_it_says_comes_raw(
-    hv: Hv, kernel: Callable[[str], Path]
-) -> None:
-    child = on_terminal(hv, "boot", str(kernel("echo")), "--engine", "qemu-tcg", "--interactive")
-    child.expect_exact("ready")
-    child.send("abc\x1b[A")
-    child.expect_exact("ABC\x1b[A")
-    child.send(".")
-    child.expect_exact("passed")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-
-
-@pytest.mark.usefixtures("bochs_here")
-def test_the_terminal_comes_back_when_the_machine_ends_or_the_harness_is_told_to(hv: Hv) -> None:
-    child = on_terminal(hv, "run", "hello", "--engine", "bochs", "--interactive")
-    before = termios.tcgetattr(child.child_fd)
-    child.expect_exact("passed")
-    child.expect(pexpect.EOF)
-    assert termios.tcgetattr(child.child_fd) == before
-    child.close()
-    assert child.exitstatus == 0
-
-    child = on_terminal(hv, "run", "spin", "--engine", "bochs", "--interactive")
-    child.expect_exact("spin| ")
-    child.kill(15)
-    child.expect(pexpect.EOF)
-    assert termios.tcgetattr(child.child_fd) == before
-    child.close()
-    assert child.exitstatus == 143
-
-
-def test_interactive_without_a_terminal_is_refused(hv: Hv) -> None:
-    done = hv("run", "hello", "--interactive")
-    assert done.returncode == 2
-    assert done.stderr == "hv: --interactive needs a terminal for its input and its output\n"
 
 
 @pytest.mark.usefixtures("qemu_here")
@@ -189,6 +132,30 @@ def test_gdb_shows_a_guest_that_runs_its_vmcb_and_its_nested_page_tables(hv: Hv)
     child.close()
 
 
+@pytest.mark.usefixtures("qemu_here")
+def test_on_qemu_too_a_machine_that_panics_stays_until_gdb_is_left(hv: Hv) -> None:
+    if shutil.which("gdb") is None:
+        pytest.skip("gdb is not installed")
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    words = ("run", "cpuid", "--engine", "qemu-tcg", "--append", "debug=null-in-exit")
+    child = on_terminal(hv, *words, "--gdb", str(port), NO_COLOR="1")
+    child.expect_exact("(gdb) ")
+    for typed, answer in (
+        ("set style enabled off", "(gdb) "),
+        ("set confirm off", "(gdb) "),
+        ("continue", "hv: the hypervisor panicked: #PF page fault"),
+        ("print vms[0].options.name", '= "cpuid"'),
+        ("quit", "panic  cpuid on qemu-tcg"),
+    ):
+        child.sendline(typed)
+        child.expect_exact(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
+
+
 @pytest.mark.usefixtures("bochs_here")
 def test_on_a_terminal_gdb_opens_on_bochs_and_ctrl_c_stops_the_machine(hv: Hv) -> None:
     if shutil.which("gdb") is None:
@@ -197,8 +164,8 @@ def test_on_a_terminal_gdb_opens_on_bochs_and_ctrl_c_stops_the_machine(hv: Hv) -
     child.expect_exact("(gdb) ")
     for typed, answer in (
         ("set style enabled off", "(gdb) "),
-        ("hbreak vmx_exited", "Hardware assisted breakpoint 1"),
-        ("continue", "vmx_exited (vcpu="),
+        ("hbreak hv_start", "Hardware assisted breakpoint 1"),
+        ("continue", "hv_start ("),
         ("delete 1", "(gdb) "),
         ("continue", "Continuing."),
         ("\x03", "Program received signal SIGTRAP"),

@@ -35,7 +35,7 @@ def test_a_missing_engine_names_what_to_install(
     monkeypatch.setenv("PATH", "/nonexistent")
     assert not any_engine.availability().usable
     boot = Boot(Path(__file__).parent.parent.parent / "build" / "probe.elf")
-    with pytest.raises(RunEnded, match="is not installed; `apt install ") as caught:
+    with pytest.raises(RunEnded, match="is not installed; to get it: apt install ") as caught:
         start_machine(any_engine, "", boot=boot)
     assert caught.value.verdict is Verdict.ENGINE_MISSING
 

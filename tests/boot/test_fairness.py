@@ -69,7 +69,8 @@ def test_a_guest_gets_as_much_done_in_a_second_of_its_own_as_it_does_alone(
 ) -> None:
     alone = records(boot_machine, busy("a"), where, "report", "value")["a"]
     for count in records(boot_machine, busy("a", "b", "c"), where, "report", "value").values():
-        assert count == pytest.approx(alone, rel=SWITCH[where] / SLICE)
+        # Both ends of its turn are on its bill, of which there is hardly one where it is alone.
+        assert alone * (1 - 2 * SWITCH[where] / SLICE) < count <= alone
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_no_tick_of_the_8254_is_lost_or_bunched_beside_busy_and_hostile_guests(
     machine = boot_machine(modules=modules, engine=Bochs(ips=mips * 1_000_000), cpu=where.cpu)
     with machine.allow("panic"):
         report = machine.expect_record("report", guest="ticks", passed=True)
-    assert int(str(report["value"]), 0) < mips * 1000  # a slice
+    assert int(str(report["value"]), 0) < mips * 1000 / 2  # half a slice
 
 
 def test_guests_that_all_sleep_are_all_woken_and_work_on(boot_machine: BootMachine) -> None:

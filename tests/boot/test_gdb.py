@@ -85,7 +85,7 @@ def test_gdb_sees_a_guest_s_own_memory_and_the_hypervisor_s_beside_it(hv: Hv) ->
         hv,
         ("hello", "--engine", "bochs"),
         (
-            "hbreak vmx_exited",
+            "hbreak handle_cpuid",
             "continue",
             "set $vmcs = ((struct vmx_vcpu *)vcpu)->vmcs",
             "delete 1",
@@ -132,8 +132,9 @@ def test_gdb_steps_stops_and_asks_bochs_itself(hv: Hv) -> None:
             "info registers rip",
             "stepi",
             "info registers rip",
-            "hbreak vmx_exited",
+            "hbreak handle_cpuid",
             "continue",
+            "backtrace",
             "finish",
             "monitor creg",
             "monitor c",
@@ -145,7 +146,8 @@ def test_gdb_steps_stops_and_asks_bochs_itself(hv: Hv) -> None:
     )
     places = re.findall(r"^rip +(0x[0-9a-f]+)", said, re.MULTILINE)
     assert int(places[1], 16) - int(places[0], 16) == 1  # CLI
-    assert "vmx_exit_entry () at hv/vmx/entry.S" in said
+    assert re.search(r"^#0  handle_cpuid \(.*hv/vm/cpuid.c", said, re.MULTILINE)
+    assert re.search(r"^#1 .*hv/vm", said, re.MULTILINE)
     assert "EFER=" in said
     assert "'c' is no command that leaves the machine stopped" in said
     assert "Cannot access memory at address 0xffff800000000000" in said
@@ -161,7 +163,7 @@ def test_a_machine_that_panics_stays_for_gdb_to_look_at(hv: Hv) -> None:
     )
     assert "hv: the hypervisor panicked: #PF page fault" in said
     assert '"cpuid"' in said
-    assert "handle_cpuid" in output  # the post-mortem
+    assert "current VMCS of CPU 0" in output  # the post-mortem
     assert code == 3
 
 

@@ -78,7 +78,7 @@ def test_wherever_memory_runs_out_that_guest_is_refused(
         assert stops(machine) == ({} if refused else {"large": "exit"})
         return not refused
 
-    fits, full = 512, 768
+    fits, full = 256, 768
     assert runs(fits)
     assert not runs(full)
     while full - fits > 1:

@@ -166,6 +166,25 @@ def test_github_is_told_of_a_failure_where_it_is_github(hv: Hv) -> None:
     assert "::error" not in elsewhere.stdout
 
 
+def test_github_is_told_the_statement_and_its_message_in_lines_of_their_own(hv: Hv) -> None:
+    (hv.root / "test_it.py").write_text(
+        "from harness.verdict import bad_usage\n"
+        "def test_one(): pass\n"
+        "def test_two():\n"
+        "    assert 1 == 2\n"
+        "def test_three():\n"
+        "    def inner():\n"
+        "        raise bad_usage('there is no such thing')\n"
+        "    inner()\n"
+    )
+    done = hv.pytest("-q", "test_it.py", GITHUB_ACTIONS="true")
+    told = [line for line in done.stdout.splitlines() if "::error" in line]
+    assert told == [
+        "::error file=test_it.py,line=4,title=test_two::assert 1 == 2",
+        "::error file=test_it.py,line=7,title=test_three::bad-usage: there is no such thing",
+    ]
+
+
 @pytest.mark.usefixtures("bochs_here")
 def test_durations_end_with_a_histogram(hv: Hv) -> None:
     hv.scenario("greets", HELLO)
@@ -215,3 +234,20 @@ def test_a_heavy_scenario_is_skipped_on_the_slow_engine_with_its_reason(hv: Hv) 
     done = hv.pytest("--engine", "qemu-kvm-in-bochs", "-rs", "scenarios")
     assert "1 skipped" in done.stdout
     assert "too heavy for qemu-kvm-in-bochs: a million exits" in done.stdout
+
+
+def test_a_slow_scenario_is_left_out_unless_a_session_asks_for_it(hv: Hv) -> None:
+    hv.scenario("storm", HELLO.replace("requires", 'slow = "a million exits"\nrequires'))
+    left_out = hv.pytest("-m", "not slow", "--collect-only", "scenarios")
+    assert "1 deselected" in left_out.stdout
+    asked_for = hv.pytest("-m", "slow", "--collect-only", "-q", "scenarios")
+    assert "storm" in asked_for.stdout
+
+
+def test_a_scenario_whose_image_could_not_be_fetched_is_skipped_with_the_reason(hv: Hv) -> None:
+    (hv.root / "build" / "guests").unlink()  # a link to those that are built
+    (hv.root / "build" / "guests").mkdir()
+    hv.scenario("linux", HELLO.replace('image = "hello"', 'image = "linux"\nboot = "linux"'))
+    done = hv.pytest("-rs", "scenarios")
+    assert "1 skipped" in done.stdout
+    assert "linux is missing (it was not fetched yet); `make guests` fetches it" in done.stdout

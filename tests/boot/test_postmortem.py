@@ -16,7 +16,7 @@ from harness.machine import Machine
 from harness.outcome import Outcome
 from harness.pytest_plugin import BootMachine, RunScenario
 from harness.verdict import RunEnded, Verdict
-from tests.boot.where import EVERYWHERE, Where
+from tests.boot.where import BOCHS_VMX, EVERYWHERE, Where
 
 Start = Callable[..., Machine]
 
@@ -40,18 +40,17 @@ def test_a_null_pointer_in_an_exit_handler_is_named_by_function_file_and_line(
     outcome = hv_scenario("cpuid", append="debug=null-in-exit")
     assert outcome.verdict is Verdict.PANIC
     source = (Path(__file__).parents[2] / "hv" / "vm" / "cpuid.c").read_text().splitlines()
-    line = next(n for n, text in enumerate(source, 1) if "registers->rax" in text)
+    line = next(n for n, text in enumerate(source, 1) if "= (uint32_t)registers->rax" in text)
     text, _ = files(outcome)
     part = sections(text)
     stack = part["stack"].splitlines()
-    assert "handle_cpuid" in stack[0]
+    assert "look_further" in stack[0]
     assert stack[0].endswith(f"hv/vm/cpuid.c:{line}")
-    assert "hv/vm/exit.c:" in stack[1]
-    assert any("vmx_exited" in frame for frame in stack)
+    assert "vmx_exited_traced" in stack[1]
     (here,) = (text for text in part["code"].splitlines() if "=>" in text)
     assert "(%r" in here  # it reads through a register
     assert "cr2 0000000000000070" in part["registers at the trap"]
-    assert any("handle_cpuid" in one and str(line) in one for one in outcome.evidence)
+    assert any("look_further" in one and str(line) in one for one in outcome.evidence)
     assert any("=>" in one for one in outcome.post_mortem), "the terminal shows it too"
 
 
@@ -108,6 +107,126 @@ def test_under_amd_v_a_stopped_guest_has_its_walk_of_nested_page_tables(
     walk = sections(found.text())["NPT walk of 0x400000, guest ept-escape"].splitlines()
     assert [line.split()[0] for line in walk] == ["PML4E", "PDPTE", "PDE", "not"]
     assert [line.split(maxsplit=2)[2] for line in walk[:3]] == ["rwx", "rwx", "not present"]
+
+
+def scenario(directory: Path, guest: str, expect: str, timeout: float = 20) -> str:
+    """A scenario file: its guest, and the one thing that it expects."""
+    path = directory / "case.toml"
+    path.write_text(
+        f'description = "x."\nrequires = ["virtualization"]\ntimeout = {timeout}\n'
+        f'[[guest]]\nimage = "{guest}"\n[[expect]]\n{expect}\n'
+    )
+    return str(path)
+
+
+@EVERYWHERE
+def test_a_machine_that_a_guests_crash_has_frozen_goes_on(
+    boot_machine: BootMachine, where: Where
+) -> None:
+    machine = boot_machine(
+        modules=["ept-escape", "hello"],
+        command_line="crash=freeze",
+        engine=where.engine,
+        cpu=where.cpu,
+        requires=["virtualization"],
+    )
+    seen: list[tuple[bool, bool]] = []
+    machine.at_crash = lambda: seen.append((machine.frozen, machine.read("vms[0].vcpu") != 0))
+    machine.expect_record("report", guest="hello", passed=True)
+    assert machine.expect_record("crash", guest="ept-escape")["freezes"] is True
+    machine.expect_record("done", status="guest-crashed")
+    machine.wait()
+    assert seen == [(True, True)], "once, and its processor was still there"
+    assert not machine.frozen
+    assert machine.read("vms[0].vcpu") == 0
+
+
+def test_what_is_to_become_of_a_crash_must_be_a_word_that_is_known(
+    boot_machine: BootMachine,
+) -> None:
+    machine = boot_machine(command_line="crash=burn")
+    message = machine.expect_record("refused", reason="bad-option")["message"]
+    assert message == "command line: crash=burn is neither freeze nor go-on"
+
+
+OK = 'record = "done"\nwhere = { status = "ok" }'
+IN_ROOT_MODE = ("CPU 0", "stack of CPU 0", "code of CPU 0", "memory at RSP of CPU 0")
+
+
+@EVERYWHERE
+def test_a_guests_crash_is_looked_at_before_its_machine_is_taken_apart(
+    hv_scenario: RunScenario, tmp_path: Path, where: Where
+) -> None:
+    outcome = hv_scenario(scenario(tmp_path, "ept-escape", OK), engine=where.engine, cpu=where.cpu)
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.sentence == "guest ept-escape was stopped: Memory violation at 0x400000 (write)"
+    text, facts = files(outcome)
+    part = sections(text)
+    assert set(IN_ROOT_MODE) <= set(part)
+    assert "crash_because" in part["stack of CPU 0"]
+    assert "hv/vm/crash.c:" in part["stack of CPU 0"]
+    kind = "vmx" if where == BOCHS_VMX else "svm"
+    (title,) = (one for one in part if one.startswith("current VMC"))
+    structure = facts[title]
+    assert isinstance(structure, dict)
+    if kind == "vmx":
+        assert title.startswith("current VMCS of CPU 0, at 0x")
+        assert structure["EXIT_REASON"] == "0x30"  # EPT violation, SDM 3C appendix C
+        assert structure["GUEST_PHYSICAL_ADDRESS"] == "0x400000"
+    else:
+        assert title == "current VMCB"
+        assert structure["control.exitcode"] == "0x400"  # VMEXIT_NPF, APM 2 appendix C
+        assert structure["control.exitinfo2"] == "0x400000"
+    assert "long mode, 64-bit mode, at guest_main" in part["guest ept-escape"]
+    assert "=>" in part["code of ept-escape"]
+    assert part["stack of ept-escape"]
+    assert "guest_start" in part["memory at RSP of ept-escape"]
+    nested = "EPT" if kind == "vmx" else "NPT"
+    assert part[f"{nested} walk of 0x400000, guest ept-escape"].endswith("not mapped")
+    (exits,) = (body for title, body in part.items() if title.startswith("last 32 exits of CPU 0"))
+    assert "ept-escape  memory write 0x400000 " in exits.splitlines()[0]
+    page = "\n".join(outcome.post_mortem)
+    assert "last 32 exits" in page, "a terminal's page has room for the beginning of all"
+    assert title in page
+    console = outcome.directory and (outcome.directory / "console.log").read_text()
+    assert console
+    assert "ept-escape ended by crash" in console, "it went on, to the end of its logs"
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(
+    ("guest", "words", "expect", "verdict", "wanted"),
+    [
+        ("hello", "", 'console = "Goodbye"', Verdict.FAILED, ("last 32 exits",)),
+        ("cpuid", "debug=null-in-exit", OK, Verdict.PANIC, ("stack", "code", "last ", "current")),
+        ("hello", "debug=triple-fault", OK, Verdict.TRIPLE_FAULT, ()),
+        ("hello", "debug=bad-guest", OK, Verdict.VM_ENTRY_FAILED, ("current", "last ")),
+        ("hello", "debug=spin", OK, Verdict.SPINNING, ("samples",)),
+    ],
+)
+def test_whatever_the_verdict_the_machine_is_there_to_be_looked_at(
+    hv_scenario: RunScenario,
+    tmp_path: Path,
+    where: Where,
+    guest: str,
+    words: str,
+    expect: str,
+    verdict: Verdict,
+    wanted: tuple[str, ...],
+) -> None:
+    limit = 1.5 if verdict is Verdict.SPINNING else 20
+    path = scenario(tmp_path, guest, expect, limit)
+    outcome = hv_scenario(path, engine=where.engine, cpu=where.cpu, append=words)
+    assert outcome.verdict is verdict
+    text, facts = files(outcome)
+    part = sections(text)
+    assert set(IN_ROOT_MODE) <= set(part)
+    assert " rip " in part["CPU 0"]
+    assert "=>" in part["code of CPU 0"]
+    for start in wanted:
+        assert any(title.startswith(start) for title in part), start
+    assert not any("could not be read" in body for body in part.values())
+    assert facts["verdict"] == verdict.word
 
 
 def test_a_page_of_it_fits_a_terminal(boot_machine: BootMachine) -> None:
@@ -283,7 +402,7 @@ def test_the_last_exits_of_a_processor_are_there_without_being_asked_for(
     assert section.lines[0].endswith("not done")
     times = [one["time"] for one in section.data]
     assert times == sorted(times, reverse=True)
-    assert len({one["guest"] for one in section.data}) > 1, "whoever had the processor"
+    assert {one["guest"] for one in section.data} <= {"spin", "panic"}, "whoever had the processor"
 
 
 def test_a_hypervisor_that_keeps_no_exits_is_said_to_keep_none(hv_scenario: RunScenario) -> None:

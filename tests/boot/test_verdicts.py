@@ -7,14 +7,16 @@ in test_cli_bad_input.py, and what a dying engine brings in test_engine_death.py
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness import project
+from harness import project, supervise
 from harness.engines.base import Engine, Module
 from harness.hosttime import HostTime
 from harness.machine import Machine
@@ -121,15 +123,43 @@ def test_a_stopped_emulator_is_the_hosts_fault(any_engine: Engine, start_machine
     assert "it was stopped by a signal; that the time limit of 0.7 s passed before" in end.sentence
 
 
-def test_an_emulator_that_gets_no_processor_is_the_hosts_fault(
-    any_engine: Engine, start_machine: Start, monkeypatch: pytest.MonkeyPatch
+def test_an_emulator_that_gets_hardly_any_processor_is_the_hosts_fault(
+    any_engine: Engine, start_machine: Start, tmp_path: Path
 ) -> None:
-    """What Linux counts is made up here; test_hosttime.py is about how it is read."""
-    monkeypatch.setattr(HostTime, "waited", 50.0)
-    end = ended(start_machine(any_engine, "spin", limit=0.1))
+    """It has to share one processor with so many others that a tenth of it can't be its own."""
+    machine = start_machine(any_engine, "spin")
+    process = machine.running.process.pid
+    if not Path(f"/proc/{process}/schedstat").exists():
+        pytest.skip("this kernel does not count how long a process waits for a processor")
+    machine.expect("spinning")
+    shared = {min(os.sched_getaffinity(0))}
+    command = ("sh", "-c", "kill -STOP $$; while :; do :; done")
+    others = [supervise.spawn(command, tmp_path) for _ in range(24)]
+    try:
+        threads = [int(entry.name) for entry in Path(f"/proc/{process}/task").iterdir()]
+        for one in (*(other.pid for other in others), *threads):
+            os.sched_setaffinity(one, shared)
+        for other in others:
+            os.waitid(os.P_PID, other.pid, os.WSTOPPED)
+            os.kill(other.pid, signal.SIGCONT)
+        # The limit is short, and counts from here: what came before may have taken longer.
+        machine.limit, machine.started = 0.2, time.monotonic()
+        machine.host = HostTime(process)
+        end = ended(machine)
+    finally:
+        for other in others:
+            supervise.end(other)
     assert end.verdict is Verdict.STARVED_HOST
-    assert end.sentence.startswith("the host starved the emulator: for 50.0 of ")
-    assert "it waited for a processor; that the time limit of 0.1 s passed" in end.sentence
+    told = re.fullmatch(
+        r"the host starved the emulator: for ([\d.]+) of ([\d.]+) s it waited for a processor; "
+        r"that the time limit of 0.2 s passed before the machine powered off says nothing "
+        r"about the machine.",
+        end.sentence,
+    )
+    assert told
+    assert float(told[1]) > 9 * 0.2
+    assert float(told[2]) >= float(told[1])
+    assert end.facts["host_waited"] > end.facts["host_stopped"]
 
 
 def test_a_limit_is_extended_by_what_the_host_did_not_give(

@@ -142,7 +142,7 @@ def test_without_network_and_packages_each_image_has_its_reason(server: Server) 
     assert here() == {}
     assert found["linux"].missing == "the network or the package server can't be reached"
     reason = images.why_missing(images.directory() / "linux")
-    assert "package server can't be reached; `make guests`" in (reason or "")
+    assert "package server can't be reached); `make guests`" in (reason or "")
 
 
 def test_an_image_that_nobody_has_does_not_keep_the_others_away(server: Server) -> None:
@@ -276,7 +276,7 @@ def test_only_what_is_fetched_is_missing_for_want_of_fetching(server: Server) ->
     assert images.why_missing(images.directory() / "hello.bin") is None
     for name in ("mach", "linux-shell.cpio"):
         reason = images.why_missing(images.directory() / name)
-        assert f"{name} is missing: it was not fetched yet" in (reason or "")
+        assert f"{name} is missing (it was not fetched yet)" in (reason or "")
     fetch.fetch(quietly)
     assert images.why_missing(images.directory() / "mach") is None
 

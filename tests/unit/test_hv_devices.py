@@ -11,7 +11,7 @@ PIT = Driver(
     "pit", under_test=("dev/pit.c", "dev/pit_channel.c"), checks=("pit.c", "pit_channel.c")
 )
 UART = Driver("uart", under_test=("dev/uart.c",), checks=("uart.c",))
-RTC = Driver("rtc", under_test=("dev/rtc.c", "dev/calendar.c"), checks=("rtc.c",))
+RTC = Driver("rtc", under_test=("dev/rtc.c", "core/calendar.c"), checks=("rtc.c",))
 PLATFORM = Driver(
     "platform",
     under_test=(
@@ -21,7 +21,7 @@ PLATFORM = Driver(
         "dev/pit_channel.c",
         "dev/uart.c",
         "dev/rtc.c",
-        "dev/calendar.c",
+        "core/calendar.c",
         "dev/power_ports.c",
     ),
     checks=("platform.c",),

@@ -153,3 +153,18 @@ def test_no_execute_is_a_reserved_bit_until_efer_allows_it() -> None:
     assert not paging.walk(LONG.read, registers, 0x20_0000).mapped
     registers["efer"] |= 1 << 11
     assert paging.walk(LONG.read, registers, 0x20_0000).mapped
+
+
+def test_translated_memory_is_read_page_by_page_up_to_what_is_not_mapped() -> None:
+    memory = bytes(range(256)) * 48  # three pages
+    pages = {0x7000: 0x2000, 0x8000: 0x0000, 0xA000: 0x1000}
+
+    def translate(address: int) -> paging.Walk:
+        page = pages.get(address & ~0xFFF)
+        return paging.Walk((), None if page is None else page | address & 0xFFF)
+
+    read = paging.through(lambda at, length: memory[at : at + length], translate)
+    assert read(0x7FFE, 4) == memory[0x2FFE:0x3000] + memory[:2]
+    assert read(0x8FFE, 4) == memory[0x0FFE:0x1000]
+    assert read(0x9000, 4) == b""
+    assert read(0x7000, 0) == b""

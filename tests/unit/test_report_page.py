@@ -14,6 +14,7 @@ import pytest
 from harness.report import page, session
 from harness.report.durations import histogram
 from harness.report.github import annotation
+from harness.report.style import CSS
 from harness.verdict import RunEnded, Verdict
 
 HOSTILE = "</pre><script>alert(1)</script>\x1b[2J"
@@ -72,6 +73,67 @@ def test_matrix_durations_timeline_exits_and_both_serial_streams_are_there(tmp_p
     assert "hello: 0.100 to 0.300 s" in text
     assert "hello| Hello" in text
     assert "{&quot;seq&quot;:0,&quot;kind&quot;:&quot;boot&quot;}" in text
+
+
+def test_a_page_says_what_it_is_about_and_names_no_place_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VANDERPOOL_ROOT", str(tmp_path))
+    runs = tmp_path / "build" / "runs"
+    leave(runs, "hello", sentence=f"{tmp_path}/hv/main.c is there")
+    failing(runs)
+    text = written(runs)
+    assert "<h1>Vanderpool: 2 runs</h1>" in text
+    assert "cpuid/replay.sh" in text
+    assert "hv/main.c is there" in text
+    assert str(tmp_path) not in text
+    alone = tmp_path / "alone.html"
+    page.write(session.of_directory(runs / "hello"), alone)
+    assert "<h1>Vanderpool: hello on bochs</h1>" in alone.read_text()
+
+
+def test_of_a_failed_test_the_machines_words_come_before_the_traceback() -> None:
+    seen = {
+        "name": "tests/test_it.py::test_it", "status": "failed", "seconds": 1.0,
+        "reason": "def test_it(): ...",
+        "sections": [("console", "hello"), ("post-mortem (/somewhere/here)", "handle_cpuid")],
+    }  # fmt: skip
+    text = "\n".join(page.body(session.of_tests([seen])))
+    assert text.index("handle_cpuid") < text.index("def test_it") < text.index("hello")
+    assert "<details open><summary>post-mortem</summary>" in text
+    assert "<details><summary>traceback</summary>" in text
+    plain = "\n".join(page.body(session.of_tests([{**seen, "sections": []}])))
+    assert "<details open><summary>traceback</summary>" in plain
+
+
+def test_what_the_post_mortem_tells_the_evidence_does_not_repeat(tmp_path: Path) -> None:
+    console = "  [    0.100000] panic: there"
+    directory = leave(
+        tmp_path / "runs", "cpuid", verdict="panic",
+        evidence=["stack:", "  0x10 handle_cpuid+0x2", "  0x20 main", "the last lines:", console],
+    )  # fmt: skip
+    (directory / "post-mortem.txt").write_text(
+        "stack:\n  0x10 handle_cpuid+0x2\n  0x20 main\ncode:\n"
+    )
+    text = written(tmp_path / "runs")
+    assert text.count("handle_cpuid+0x2") == 1
+    assert f'<pre class="wrapped">the last lines:\n{console}</pre>' in text
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2.2 defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["ink", "quiet", "link", "good", "bad", "odd"])
+def test_every_word_can_be_read_light_and_dark(mode: int, name: str) -> None:
+    words = re.findall(rf"--{name}: (#\w{{6}})", CSS)
+    papers = re.findall(r"--paper: (#\w{6})", CSS)
+    dark, bright = sorted((luminance(words[mode]), luminance(papers[mode])))
+    assert (bright + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
 
 
 def test_a_page_loads_nothing(tmp_path: Path) -> None:

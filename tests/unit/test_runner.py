@@ -41,6 +41,8 @@ class Script:
         self.allowed: tuple[str, ...] = ()
         self.expected: list[str] = []
         self.running = SimpleNamespace(argv=("engine", "--fast"), tick=None)
+        self.engine = SimpleNamespace(patience=1.0)
+        self.end = End(EndKind.POWER_OFF)
         self.killed = False
         Script.last = self
 
@@ -67,6 +69,9 @@ class Script:
 
     def expect_record(self, kind: str, timeout: float, **where: Any) -> None:
         self.expected.append(kind)
+
+    def await_freeze(self, timeout: float) -> None:
+        """This one does not freeze."""
 
     def wait(self, timeout: float) -> End:
         if self.error:
@@ -104,9 +109,17 @@ def test_a_run_boots_what_the_scenario_says_with_its_limit_and_build_id(scene: S
     assert (outcome.engine, outcome.passed_over) == ("fake", [("better", "it is not here")])
     assert machine.options["limit"] == 3
     assert machine.options["expect_build"] == "b1d"
-    assert machine.boot.command_line == "more=1"
+    assert machine.boot.command_line == "more=1 trace=32 crash=freeze"
     assert machine.boot.modules[0].string == "g.bin name=g"
     assert machine.killed
+
+
+@pytest.mark.parametrize("words", ["trace=off crash=go-on", "trace=1K  crash=freeze"])
+def test_what_the_hypervisor_is_told_of_traces_and_crashes_stays(
+    scene: Scenario, words: str
+) -> None:
+    runner.run(replace(scene, append=words))
+    assert Script.last.boot.command_line == words
 
 
 def test_expectations_are_awaited_in_the_order_of_the_file(scene: Scenario) -> None:

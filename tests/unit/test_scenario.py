@@ -178,3 +178,65 @@ def test_a_name_like_no_other_is_sent_to_the_list() -> None:
 @pytest.mark.parametrize("path", scenario.paths(), ids=lambda path: path.stem)
 def test_every_scenario_of_the_project_is_well_formed(path: Path) -> None:
     assert scenario.load(path).description.endswith(".")
+
+
+MODEL = """
+description = "A model."
+[[guest]]
+image = "kernel"
+boot = "linux"
+cmdline = "console=ttyS0"
+append = "one=1"
+initrd = "disk.cpio"
+options = { memory = "64M", mode = "long" }
+"""
+
+
+def test_a_guest_can_be_like_another_scenarios_in_all_that_it_does_not_say(tmp_path: Path) -> None:
+    write(tmp_path, MODEL, "model.toml")
+    path = write(
+        tmp_path,
+        GOOD
+        + """
+        [[guest]]
+        like = "model"
+        [[guest]]
+        like = "model"
+        name = "other"
+        append = "two=2"
+        options = { memory = "8M" }
+        """,
+    )
+    first, other = scenario.load(path).guests
+    assert (first.name, first.boot, first.cmdline) == ("kernel", "linux", "console=ttyS0 one=1")
+    assert other.cmdline == "console=ttyS0 two=2"
+    assert other.initrd == first.initrd
+    assert dict(other.options) == {"memory": "8M", "mode": "long"}
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("../model", "`like` can't be '../model'"),
+        ("chain", "scenario 'chain' has no [[guest]] first that could be a model"),
+        ("empty", "scenario 'empty' has no [[guest]] first that could be a model"),
+    ],
+)
+def test_a_guest_can_not_be_like_what_is_no_model(tmp_path: Path, model: str, words: str) -> None:
+    write(tmp_path, GOOD + '[[guest]]\nlike = "model"\n', "chain.toml")
+    write(tmp_path, GOOD, "empty.toml")
+    assert words in complaint(tmp_path, GOOD + f'[[guest]]\nlike = "{model}"\n')
+
+
+def test_a_guest_like_one_of_a_scenario_that_is_not_there_names_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + '[[guest]]\nlike = "missing"\n')
+    with pytest.raises(RunEnded, match=r"there is no scenario file .*missing\.toml"):
+        scenario.load(path)
+
+
+def test_what_is_slow_or_endless_says_so(tmp_path: Path) -> None:
+    plain = scenario.load(write(tmp_path, GOOD))
+    assert (plain.slow, plain.endless) == ("", False)
+    said = scenario.load(write(tmp_path, GOOD + 'slow = "it boots a lot"\nendless = true\n'))
+    assert (said.slow, said.endless) == ("it boots a lot", True)
+    assert "`endless` must be true or false" in complaint(tmp_path, GOOD + 'endless = "no"\n')

@@ -104,7 +104,7 @@ def test_every_kind_with_facts_says_them(layout: dwarf.Layout) -> None:
         for n, name in names.items()
         if n <= last
     }
-    assert words == set(trace._DECODED)
+    assert words - {"impossible"} == set(trace._DECODED)
 
 
 def test_a_ring_that_is_not_full_has_lost_nothing(layout: dwarf.Layout) -> None:
@@ -167,7 +167,7 @@ def test_numbers_without_a_name_stay_numbers(layout: dwarf.Layout) -> None:
     memory.ring([record(200, vm=3), record(0, vm=255)], size=16, laps=0, next_=2)
     assert [(one.kind, one.guest) for one in memory.fetch().exits] == [
         ("kind-200", "guest-3"),
-        ("io", "guest-255"),
+        ("impossible", "guest-255"),
     ]
 
 

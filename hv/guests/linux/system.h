@@ -28,7 +28,8 @@ enum system_call {
 /* Negative: an error, -errno. */
 static inline long system_call(enum system_call number, long a, long b, long c, long d) {
     register long fourth asm("r10") = d;
-    register long fifth asm("r8") = 0; /* mount's data, mmap's file, which an anonymous one ignores */
+    register long fifth asm("r8") =
+        0; /* mount's data, mmap's file, which an anonymous one ignores */
     register long sixth asm("r9") = 0;
     long result;
     asm volatile("syscall"

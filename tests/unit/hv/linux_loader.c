@@ -249,7 +249,8 @@ void check_no_header_makes_it_write_or_read_where_it_must_not(void) {
         }
         loading.boot.image =
             file_of(kernel, random_below(8) ? sizeof kernel : random_below(FILE_SIZE));
-        loading.boot.initrd = file_of(NULL, random_below(3) ? 1 + random_below(1ull << random_below(23)) : 0);
+        loading.boot.initrd =
+            file_of(NULL, random_below(3) ? 1 + random_below(1ull << random_below(23)) : 0);
         if (loading_loads(&loading)) {
             taken++;
             uint64_t params = loading.start.rsi, image = loading.start.rip;

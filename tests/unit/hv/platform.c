@@ -181,7 +181,7 @@ void check_the_exit_port_takes_the_whole_value_as_the_code(void) {
     for (unsigned size = 1; size <= 4; size *= 2) {
         struct platform platform = started();
         uint32_t code = 0x12345678 & (uint32_t)((1ull << 8 * size) - 1);
-        platform_write(&platform, 0xf4, size, code, 0);
+        platform_write(&platform, 0xf4, size, 0x12345678, 0); /* EAX, whatever the size */
         expect_equal(platform.power.end, PLATFORM_EXIT);
         expect_equal(platform.power.exit_code, code);
     }

@@ -1,10 +1,10 @@
-/* dev/rtc.c and dev/calendar.c against the MC146818 data sheet and the host's calendar. */
+/* dev/rtc.c and core/calendar.c against the MC146818 data sheet and the host's calendar. */
 #include "dev/rtc.h"
 
 #include <time.h>
 
 #include "check.h"
-#include "dev/calendar.h"
+#include "core/calendar.h"
 
 #define HZ   2999999929ull /* a prime */
 #define BOOT 1709251197ull /* 2024-02-29 23:59:57, a Thursday */

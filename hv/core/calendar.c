@@ -1,4 +1,4 @@
-#include "dev/calendar.h"
+#include "core/calendar.h"
 
 #include <stdbool.h>
 
