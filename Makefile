@@ -39,7 +39,7 @@ LOCK  := $(if $(shell command -v flock),flock Makefile)
 BUILD = +@$(MAKE) -q --no-print-directory build/vanderpool.elf 2>/dev/null || echo 'build: hv/ into build/'; \
 	$(LOCK) $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$$(getconf _NPROCESSORS_ONLN)) hv
 
-.PHONY: all run test test-guests test-kvm check bench guests appliance coverage debug setup clean help
+.PHONY: all run test test-guests test-kvm check bench bench-check guests appliance coverage debug setup clean help
 
 all: setup  ## Set up what is missing and build the hypervisor, its guests and .venv/bin/hv
 	$(BUILD)
@@ -76,9 +76,13 @@ check: setup  ## Look without running: ruff, mypy --strict, C warnings as errors
 	@echo 'check: clang-format'; $(MAKE) --no-print-directory hv-format-check
 	@$(VENV)/clang-format --dry-run -Werror harness/appliance/inside/*.[ch] tests/unit/*.c
 
-bench: setup  ## Measure start-up costs, as ratios within one run
+bench: setup  ## Measure what exits, boots, tests and many guests cost (ARGS="exits where" picks parts)
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv bench $(ARGS)
+
+bench-check: setup  ## Fail if an exit costs more instructions than tests/budgets.toml grants it
+	$(BUILD)
+	@$(ALONE) $(VENV)/hv bench --check $(ARGS)
 
 guests: setup  ## Fetch the real systems that run as guests: Linux, GNU Mach, memtest86+ (Debian; downloads 28 MB)
 	@$(ALONE) $(VENV)/python -m harness.guest_images

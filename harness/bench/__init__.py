@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.bench.figures import Figure, Say
 
-PARTS = ("exits", "where", "scale", "boots", "startup", "idle")
+PARTS = ("exits", "where", "scale", "boots", "startup", "idle", "rivals")
 CHECKED = ("exits",)
 """What `--check` measures: the parts that are exact and quick."""
 
@@ -66,7 +66,7 @@ def main(
 
 def measure(part: str, say: Say) -> list[Figure]:
     """The figures of one part."""
-    from harness.bench import boots, breakdown, exits, idle, scale, startup
+    from harness.bench import boots, breakdown, exits, idle, rivals, scale, startup
 
     measures: dict[str, Callable[[Say], list[Figure]]] = {
         "exits": exits.measure,
@@ -75,6 +75,7 @@ def measure(part: str, say: Say) -> list[Figure]:
         "boots": boots.measure,
         "startup": startup.measure,
         "idle": idle.measure,
+        "rivals": rivals.measure,
     }
     return measures[part](say)
 

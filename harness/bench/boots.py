@@ -62,7 +62,7 @@ def _median(sample: Callable[[], float]) -> float:
 
 
 def _boot(where: Where) -> tuple[float, float, float]:
-    """Seconds from the start of the engine to the first byte, a guest's start, the machine's end."""
+    """Seconds from the engine's start to the first byte, a guest's start, the machine's end."""
     began = time.monotonic()
     with machine(where, [guest("hello", "hello")]) as running:
         running.expect(r"(?s).")

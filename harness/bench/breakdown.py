@@ -1,4 +1,4 @@
-"""Where the instructions of one exit go, by symbol: Bochs's debugger shows each that is executed."""
+"""Where the instructions of one exit go, by symbol: Bochs's debugger shows each of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measure(say: Say) -> list[Figure]:
 
 
 def by_symbol(where: Where) -> Counter[str]:
-    """How many instructions each function executes from a CPUID's exit to the entry, that included."""
+    """How many instructions each function executes from a CPUID's exit to the VM entry."""
     with machine(where, [guest("exit-cost", "exit-cost")], words="trace=off") as started:
         running = started.running
         assert isinstance(running, BochsRunning)

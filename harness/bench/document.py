@@ -1,4 +1,4 @@
-"""The README's table of figures, and the plots in docs/, out of what the last runs left in build/bench.
+"""The README's table of figures and the plots in docs/, from what was left in build/bench.
 
 ``hv bench --document`` measures and then does this; ``python -m harness.bench.document`` only this.
 """
@@ -65,8 +65,8 @@ def host() -> str:
 def table(figures: Sequence[Figure], date: str, machine: str) -> str:
     """In Markdown: where the figures are from, then a row a figure."""
     lines = [
-        f"Measured by `make bench ARGS=--document` on {date}: {machine}. Instructions are exact, and the",
-        "same on any host; seconds are this host's, as busy as it was.",
+        f"Measured by `make bench ARGS=--document` on {date}: {machine}.",
+        "Instructions are exact, the same on any host; seconds are this host's, busy as it was.",
         "",
         "| | figure | value | |",
         "|---|---|---|---|",

@@ -50,7 +50,9 @@ def cost_lines(console: str) -> dict[str, int]:
 def waking(where: Where) -> int:
     """Ticks from a HLT's exit to that of the first instruction of the interrupt's handler."""
     found = _traced(where, ["exit-cost"])
-    return _least(after.time - before.time for before, after in _pairs(found) if before.kind == "hlt")
+    return _least(
+        after.time - before.time for before, after in _pairs(found) if before.kind == "hlt"
+    )
 
 
 def switching(where: Where) -> int:

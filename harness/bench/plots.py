@@ -52,7 +52,9 @@ def _exits(figures: Sequence[Figure]) -> str:
             found.setdefault(where, {})[name.removeprefix("trace off: ")] = figure.value
     labels = list(next(iter(found.values()), {}))
     series = [Series(where, [row[label] for label in labels]) for where, row in found.items()]
-    return bars("An exit, from the guest's instruction to its next one (instructions)", labels, series)
+    return bars(
+        "An exit, from the guest's instruction to its next one (instructions)", labels, series
+    )
 
 
 def _scale(figures: Sequence[Figure]) -> str:
@@ -85,9 +87,8 @@ def bars(title: str, labels: Sequence[str], series: Sequence[Series]) -> str:
         body.append(_text(left - 10, y + bar * len(series) / 2 + 4, label, "", "end"))
         for index, one in enumerate(series):
             width, at = one.values[row] * scale, y + index * bar
-            body.append(
-                f'<rect class="s{index}" x="{left}" y="{at}" width="{width:.1f}" height="{bar - 2}"/>'
-            )
+            size = f'width="{width:.1f}" height="{bar - 2}"'
+            body.append(f'<rect class="s{index}" x="{left}" y="{at}" {size}/>')
             body.append(_text(left + width + 6, at + bar - 3, f"{one.values[row]:.0f}", "quiet"))
     return _svg(top + group * len(labels) + 10, body)
 

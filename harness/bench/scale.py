@@ -1,10 +1,14 @@
-"""Many guests in one hypervisor: the boot, their shares, the cost of an exit among them, memory."""
+"""Many guests in one hypervisor: the boot, their shares, the cost of an exit among them."""
 
 from __future__ import annotations
+
+import re
 
 from harness.bench.exits import cost_lines
 from harness.bench.figures import Figure, Say
 from harness.bench.machines import EXACT, PATIENCE, guest, machine
+
+_START = re.compile(r"^\[ *(\d+\.\d+)\] vm: \S+ starts: ", re.M)  # the machine's own seconds
 
 COUNTS = (2, 8, 32, 128)
 _MEMORY_MIB = 2  # of a guest
@@ -43,6 +47,7 @@ def _with(count: int) -> list[Figure]:
         return Figure("scale", f"{count} guests: {name}", value, unit, exact=True)
 
     return [
+        exact("boot, until the last guest has started", float(_START.findall(console)[-1]), "s"),
         exact("CPUID", cost, "instructions"),
         exact("shortest life of a guest by the longest, same work", fairness, "%"),
     ]

@@ -37,13 +37,13 @@ def measure(say: Say) -> list[Figure]:
         say("bare QEMU, and the same boot through pytest")
         bare, inside, first_test = _refusals(directory)
         say("hv --version")
-        version = _median(lambda: _timed([*_hv(), "--version"], directory))
-        python = _median(lambda: _timed([sys.executable, "-c", "pass"], directory))
+        version = _median(lambda: timed([*_hv(), "--version"], directory))
+        python = _median(lambda: timed([sys.executable, "-c", "pass"], directory))
         say("hv run hello --engine bochs")
-        whole = _median(lambda: _timed([*_hv(), "run", "hello", "--engine", "bochs"], directory))
+        whole = _median(lambda: timed([*_hv(), "run", "hello", "--engine", "bochs"], directory))
         say(f"{MORE_SCENARIOS + 1} scenarios in one pytest session")
-        each = _each_more("bochs", directory)
-        each_qemu = _each_more("qemu-tcg", directory)
+        each = each_more("bochs", directory)
+        each_qemu = each_more("qemu-tcg", directory)
         say("a suite by the number of its workers")
         workers = _workers(directory)
 
@@ -79,14 +79,15 @@ def _workers(directory: Path) -> dict[int, float]:
         return {}
     place = _copies("hello", directory / "suite", SUITE)
     command = [*_pytest(), "--engine", "bochs", str(place), "-n"]
-    return {count: _timed([*command, str(count)], directory) for count in WORKERS}
+    return {count: timed([*command, str(count)], directory) for count in WORKERS}
 
 
 def _median(sample: Callable[[], float]) -> float:
     return statistics.median(sample() for _ in range(SAMPLES))
 
 
-def _timed(argv: list[str], directory: Path, allowed: tuple[int, ...] = (0,)) -> float:
+def timed(argv: list[str], directory: Path, allowed: tuple[int, ...] = (0,)) -> float:
+    """Seconds that a command takes; RunEnded FAILED, with what it said, where it fails."""
     began = time.monotonic()
     done = subprocess.run(
         argv,
@@ -129,8 +130,8 @@ def _refusals(directory: Path) -> tuple[float, float, float]:
     place = _copies("no-vmx", directory / "refusals", SAMPLES)
     report = directory / "junit.xml"
     for _ in range(3):
-        bare += [_timed(argv, directory, allowed=(0, 2 << 1 | 1)) for _ in range(3)]
-        _timed([*_pytest(), f"--junit-xml={report}", str(place)], directory)
+        bare += [timed(argv, directory, allowed=(0, 2 << 1 | 1)) for _ in range(3)]
+        timed([*_pytest(), f"--junit-xml={report}", str(place)], directory)
         cases = [float(case.get("time", "nan")) for case in ET.parse(report).iter("testcase")]
         first.append(cases[0])
         inside += cases[1:]
@@ -158,12 +159,12 @@ def _installed() -> bool:
     return any(one.value == "harness.pytest_plugin" for one in entry_points(group="pytest11"))
 
 
-def _each_more(engine: str, directory: Path) -> float:
+def each_more(engine: str, directory: Path) -> float:
     """How much each scenario beyond the first adds to a pytest session on ``engine`` (seconds)."""
     place = _copies("hello", directory / f"hellos-{engine}", MORE_SCENARIOS + 1)
     one, all_of_them = [], []
     for _ in range(3):
         command = [*_pytest(), "--engine", engine]
-        one.append(_timed([*command, str(place / "hello-00.toml")], directory))
-        all_of_them.append(_timed([*command, str(place)], directory))
+        one.append(timed([*command, str(place / "hello-00.toml")], directory))
+        all_of_them.append(timed([*command, str(place)], directory))
     return (statistics.median(all_of_them) - statistics.median(one)) / MORE_SCENARIOS

@@ -233,7 +233,7 @@ class BochsRunning:
         self._note(self._command("s"))
 
     def trace_after_exits(self, exits: int, instructions: int) -> str:
-        """What the debugger shows of the instructions after that many exits from now, a line each."""
+        """What the debugger shows of the instructions after so many exits, a line each."""
         self.pause()
         self._command("vmexitbp")
         for _ in range(exits):

@@ -1,0 +1,48 @@
+"""Exits cost no more instructions than tests/budgets.toml grants; the bench says where they go."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness import bench
+from harness.bench import breakdown, budgets, exits
+from harness.bench.machines import EXACT, Where
+from tests.conftest import Hv
+
+pytestmark = pytest.mark.usefixtures("bochs_here")
+
+PLACES = pytest.mark.parametrize("where", [pytest.param(one, id=one.name) for one in EXACT])
+ENTRY_AND_EXIT = 36  # instructions of assembly, there and back: of NOVA's; Jailhouse has 35
+
+
+def test_no_exit_costs_more_than_its_budget() -> None:
+    figures = bench.measure("exits", lambda _: None)
+    assert len(figures) == 48
+    assert not budgets.passed(figures, budgets.read())
+
+
+@PLACES
+def test_the_instructions_of_an_exit_are_those_that_its_guest_waits_for(where: Where) -> None:
+    counted = sum(breakdown.by_symbol(where).values())
+    assert counted == exits.costs(where, "off")["CPUID"] - 1  # that itself is the guest's
+
+
+def test_the_assembly_of_an_exit_is_as_short_as_the_best_known() -> None:
+    assert breakdown.by_symbol(EXACT[0])["vmx_exit_entry"] <= ENTRY_AND_EXIT
+
+
+def test_a_check_that_fails_names_figure_value_and_budget(hv: Hv) -> None:
+    text = budgets.path().read_text(encoding="utf-8")
+    budget = '"VT-x, trace off: CPUID" = 110'
+    assert budget in text
+    tests = hv.root / "tests"
+    tests.mkdir(exist_ok=True)
+    (tests / "budgets.toml").write_text(text.replace(budget, budget.replace("110", "109")))
+    done = hv("bench", "--check", "--json")
+    assert done.returncode == 1, done.stderr
+    (complaint,) = done.stderr.splitlines()
+    sentence = "exits: VT-x, trace off: CPUID is 110 instructions, over its budget of 109."
+    assert complaint == sentence
+    assert {row["unit"] for row in json.loads(done.stdout)} == {"instructions"}
