@@ -26,7 +26,7 @@ def test_the_version_needs_no_command_line_library(hv: Hv) -> None:
 
 def test_the_list_has_every_scenario_and_can_be_narrowed(hv: Hv) -> None:
     names = [line.split()[0] for line in hv("list").stdout.splitlines()]
-    assert names == sorted(path.stem for path in project.scenarios().glob("*.toml"))
+    assert sorted(names) == sorted(path.stem for path in project.scenarios().glob("*.toml"))
     assert hv("list", "--tag", "demo").stdout.startswith("demo  ")
 
 

@@ -80,7 +80,7 @@ def machine(boot_machine: BootMachine) -> Machine:
     [
         ("vmss[0]", "has no variable 'vmss'; did you mean 'vms'?"),
         ("vms[0].optionz", "there is no 'optionz'; did you mean 'options'?"),
-        ("vms[99].end", "has no element [99]"),
+        ("vms[128].end", "has no element [128]"),
         ("", "has no variable ''"),
         ("vms[0].options->name", "vms[0].options is no pointer, its members follow a dot"),
         ("vms[0].vcpu->state", "vms[0].vcpu is a null pointer"),
