@@ -10,7 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 
 # What a person may set: make run SCENARIO=hello, make test ARGS="-k hello", make PYTHON=python3.12.
-SCENARIO ?= demo
+# Without SCENARIO, `make run` shows two real systems where they can be had, else a demo of small guests.
+SCENARIO ?=
 ARGS     ?=
 PYTHON   ?= python3
 SKIP     := $(if $(filter skip,$(PACKAGES)),--skip-packages)
@@ -44,9 +45,13 @@ BUILD = +@$(MAKE) -q --no-print-directory build/vanderpool.elf 2>/dev/null || ec
 all: setup  ## Set up what is missing and build the hypervisor, its guests and .venv/bin/hv
 	$(BUILD)
 
-run: setup  ## Boot the demo on the best engine there is (SCENARIO=name boots another)
+run: setup  ## Boot Linux and GNU Mach side by side on the best engine there is (SCENARIO=name boots another)
+	@$(if $(SCENARIO),:,$(ALONE) $(VENV)/python -m harness.guest_images --if-possible)
 	$(BUILD)
-	@$(ALONE) $(VENV)/hv run $(SCENARIO) $(ARGS)
+	@scenario='$(or $(SCENARIO),linux-and-mach)'; \
+	if [ -z '$(SCENARIO)' ] && ! { [ -e build/guests/linux ] && [ -e build/guests/mach ]; }; then \
+		echo 'run: a demo of small guests instead'; scenario=demo; fi; \
+	$(ALONE) $(VENV)/hv run "$$scenario" $(ARGS)
 
 test: setup  ## Run every test but the slow ones (ARGS="-k word" picks some, ARGS="--require vmx" forbids skips)
 	$(BUILD)
@@ -103,7 +108,7 @@ coverage: setup  ## Show which lines and branches of the hypervisor the boot tes
 
 debug: setup  ## Boot SCENARIO under gdb, on QEMU, or on Bochs where no QEMU will do
 	$(BUILD)
-	@$(ALONE) $(VENV)/hv run $(SCENARIO) --gdb $(ARGS)
+	@$(ALONE) $(VENV)/hv run $(or $(SCENARIO),demo) --gdb $(ARGS)
 
 # A fast look first (some 50 ms); the full set-up only when something is missing or has changed.
 setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packages alone)

@@ -85,13 +85,14 @@ def run(argv: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout.decode(errors="replace")
 
 
+UNREACHABLE = "the network or the package server can't be reached"
 CAUSES = (
     (r"No space left on device|enough free space|Disk quota exceeded", "the disk is full"),
     (
         r"Temporary failure|Could not resolve|Name or service not known|Failed to establish a new "
         r"connection|Network is unreachable|Connection (?:refused|timed out)|Could not connect|"
         r"[Tt]imed out|ProxyError",
-        "the network or the package server can't be reached",
+        UNREACHABLE,
     ),
     (r"Could not get lock", "another package manager is at work"),
     (r"DO NOT MATCH THE HASHES", "a download is not what harness/requirements.lock promises"),

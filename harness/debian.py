@@ -28,6 +28,7 @@ Say = Callable[[str], None]
 
 TOOLS = ("apt-get", "apt-cache", "dpkg-deb")
 
+_ONCE = "Debian's package servers, once"
 _LARGEST_MEMBER = 256 << 20  # bytes
 _UNFINISHED = ".unfinished-"
 _DIGITS = 16  # of a package's SHA-256, in the name of its file
@@ -123,7 +124,7 @@ class Apt:
 
     def __init__(self, directory: Path, private: str = "") -> None:
         self._directory = directory
-        self._options = ["-q", "-o", "Acquire::Retries=2"]
+        self._options = ["-q", "-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=20"]
         if os.geteuid() == 0:  # else apt becomes a user who can't see our directory
             self._options += ["-o", "APT::Sandbox::User=root"]
         if private:
@@ -200,11 +201,12 @@ def listed(wanted: Wanted) -> Package | None:
     return wanted.find(Apt(place))
 
 
-def fetch(wanted: Wanted, say: Say) -> tuple[Package, Path]:
+def fetch(wanted: Wanted, say: Say, offline: str = "") -> tuple[Package, Path]:
     """A package out of the cache, or else downloaded: what to call it, and its file.
 
     The version that the system's lists name is preferred; without them, or without a network, what
     is in the cache serves. Raises Unobtainable. Two of these at a time wait for each other.
+    ``offline``: why the network need not be tried; then only the cache is.
     """
     place = directory()
     try:
@@ -217,6 +219,8 @@ def fetch(wanted: Wanted, say: Say) -> tuple[Package, Path]:
             if cached and package in (cached[0], None):
                 return cached
             try:
+                if offline:
+                    raise Unobtainable(offline, _ONCE)
                 require()
                 fetched = _download(place, wanted, say)
             except Unobtainable:
@@ -285,10 +289,7 @@ def _download(place: Path, wanted: Wanted, say: Say) -> tuple[Package, Path]:
     if why == "it failed":
         last = said.strip().splitlines()[-1:]
         why = f"apt can't provide {wanted.name}" + (f" ({last[0]})" if last else "")
-    raise Unobtainable(
-        why.rstrip(".") or f"apt knows no {wanted.name}",
-        "Debian's package servers, once",
-    )
+    raise Unobtainable(why.rstrip(".") or f"apt knows no {wanted.name}", _ONCE)
 
 
 def members(package: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -24,10 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nguests: interrupted; nothing half-made is left", file=sys.stderr)
         return 130
+    for reason in dict.fromkeys(one.missing for one in found.values() if one.missing):
+        names = [name for name, one in found.items() if one.missing == reason]
+        print(f"guests: without {', '.join(names)}: {reason}", file=sys.stderr)
     for name, one in found.items():
-        if one.missing:
-            print(f"guests: {name} is missing: {one.missing}", file=sys.stderr)
-        elif insists:
+        if insists and not one.missing:
             size = (images.directory() / name).stat().st_size
             print(f"guests: {name}: {one.package} ({size / 1e6:.1f} MB)")
     return 1 if insists and any(one.missing for one in found.values()) else 0

@@ -8,7 +8,7 @@ import re
 import zlib
 from pathlib import Path
 
-from harness import debian
+from harness import bootstrap, debian
 from harness.guest_images import images
 from harness.guest_images.images import IMAGES, Found, Image
 
@@ -23,17 +23,20 @@ def fetch(say: debian.Say, *, renew: bool = False) -> dict[str, Found]:
     place.mkdir(parents=True, exist_ok=True)
     before = images.read()
     found = {}
+    offline = ""
     for image in IMAGES:
         here = images.whole(image, before)
         if here and not (renew and _outdated(image, before[image.file])):
             found[image.file] = before[image.file]
             continue
         try:
-            found[image.file] = _fetch(image, place, say)
+            found[image.file] = _fetch(image, place, say, offline)
         except debian.Unobtainable as error:
             if here:
                 found[image.file] = before[image.file]
                 continue
+            if error.reason == bootstrap.UNREACHABLE:
+                offline = error.reason  # one time-out is enough
             (place / image.file).unlink(missing_ok=True)  # damaged, or nobody knows what
             found[image.file] = Found(missing=error.reason)
     if found != before:
@@ -46,8 +49,8 @@ def _outdated(image: Image, found: Found) -> bool:
     return listed is not None and str(listed) != found.package
 
 
-def _fetch(image: Image, place: Path, say: debian.Say) -> Found:
-    package, file = debian.fetch(image.package, say)
+def _fetch(image: Image, place: Path, say: debian.Say, offline: str) -> Found:
+    package, file = debian.fetch(image.package, say, offline)
     data = _member(file, image.member)
     if data is None:
         raise debian.Unobtainable(f"the package {package} has no file like {image.member}")

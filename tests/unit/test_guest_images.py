@@ -145,6 +145,12 @@ def test_without_network_and_packages_each_image_has_its_reason(server: Server) 
     assert "package server can't be reached); `make guests`" in (reason or "")
 
 
+def test_a_network_that_is_not_there_is_tried_once(server: Server) -> None:
+    server.down()
+    fetch.fetch(quietly)
+    assert server.downloads() == 2  # by the system's lists, then by private ones
+
+
 def test_an_image_that_nobody_has_does_not_keep_the_others_away(server: Server) -> None:
     server.withdraw("memtest86+")
     found = fetch.fetch(quietly)
@@ -267,7 +273,7 @@ def test_the_command_fails_for_who_insists_and_for_nobody_else(
     server.withdraw("memtest86+")
     assert command.main(["--if-possible"]) == 0
     said = capsys.readouterr()
-    assert "guests: memtest is missing: " in said.err
+    assert "guests: without memtest: " in said.err
     assert command.main([]) == 1
     assert "guests: linux: linux-image-6.1.0-9-cloud 6.1.9-1" in capsys.readouterr().out
 
