@@ -26,10 +26,11 @@ _JUMP, _TYPE_OF_LOADER, _CODE32_START = 0x201, 0x210, 0x214
 _RAMDISK_IMAGE, _CMD_LINE_PTR, _PREF_ADDRESS = 0x218, 0x228, 0x258
 
 
-def boot(guest: Guest, directory: Path) -> Boot:
+def boot(guest: Guest, directory: Path, words: str = "") -> Boot:
     """How to boot the system of ``guest`` alone; what has to be written goes to ``directory``.
 
-    RunEnded BAD_USAGE if it is a guest of ours, or damaged.
+    Linux gets ``words`` more on its command line. RunEnded BAD_USAGE if it is a guest of ours, or
+    damaged.
     """
     memory_mib = max(1, guest.memory >> 20)
     if guest.boot == "multiboot":
@@ -40,7 +41,7 @@ def boot(guest: Guest, directory: Path) -> Boot:
     initrd = guest.initrd.path.read_bytes() if guest.initrd else b""
     image = directory / f"{guest.name}-bare.elf"
     try:
-        whole = pack(guest.path.read_bytes(), initrd, guest.cmdline, memory_mib)
+        whole = pack(guest.path.read_bytes(), initrd, f"{guest.cmdline} {words}", memory_mib)
     except (struct.error, IndexError):
         raise bad_usage(f"{guest.path} is no kernel of Linux.") from None
     image.write_bytes(whole)

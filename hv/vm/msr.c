@@ -15,7 +15,7 @@ const struct msr_rule msr_rules[] = {
     {IA32_FEATURE_CONTROL, IA32_FEATURE_CONTROL, MSR_CONSTANT, FEATURE_CONTROL_LOCK},
     {IA32_BIOS_SIGN_ID, IA32_BIOS_SIGN_ID, MSR_IGNORED, 0},
     {IA32_SYSENTER_CS, IA32_SYSENTER_EIP, MSR_DIRECT, 0},
-    {IA32_MISC_ENABLE, IA32_MISC_ENABLE, MSR_CONSTANT, 1}, /* fast strings, as after reset */
+    {IA32_MISC_ENABLE, IA32_MISC_ENABLE, MSR_EMULATED, 0},
     {IA32_PAT, IA32_PAT, MSR_EMULATED, 0},
     {(uint32_t)IA32_EFER, (uint32_t)IA32_EFER, MSR_EMULATED, 0},
     {(uint32_t)IA32_STAR, (uint32_t)IA32_FMASK, MSR_DIRECT, 0},
@@ -31,6 +31,13 @@ static const struct msr_rule *find(uint32_t msr) {
         }
     }
     return NULL;
+}
+
+/* Fast strings as the processor has them, and nothing else: systems choose their ways of copying by that
+ * bit. In Bochs it is clear, and there each step of a string instruction counts as one. */
+static uint64_t misc_enable(void) {
+    enum { FAST_STRINGS = 1 };
+    return virt == &vmx ? rdmsr(IA32_MISC_ENABLE) & FAST_STRINGS : FAST_STRINGS;
 }
 
 /* SDM 3A 12.12.2: eight bytes, each one of the types 0, 1, 4, 5, 6, 7. */
@@ -52,7 +59,9 @@ bool msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value) {
     case MSR_CONSTANT:
     case MSR_IGNORED: *value = rule->value; return true;
     case MSR_EMULATED:
-        *value = virt->get(vcpu, msr == IA32_PAT ? VCPU_PAT : VCPU_EFER);
+        *value = msr == IA32_MISC_ENABLE ? misc_enable()
+                 : msr == IA32_PAT       ? virt->get(vcpu, VCPU_PAT)
+                                         : virt->get(vcpu, VCPU_EFER);
         return true;
     case MSR_DIRECT: /* comes here only on a processor without it, or without bitmaps */ break;
     }
@@ -68,6 +77,9 @@ bool msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value) {
     case MSR_IGNORED: return true;
     case MSR_CONSTANT: return value == rule->value;
     case MSR_EMULATED:
+        if (msr == IA32_MISC_ENABLE) {
+            return value == misc_enable();
+        }
         if (msr == IA32_PAT) {
             if (pat_is_good(value)) {
                 virt->set(vcpu, VCPU_PAT, value);
