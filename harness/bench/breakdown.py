@@ -8,7 +8,7 @@ from collections import Counter
 from harness import image, project
 from harness.bench.figures import Figure, Say
 from harness.bench.machines import EXACT, Where, guest, machine
-from harness.engines.bochs_running import BochsRunning
+from harness.engines.bochs_debugged import BochsDebugged
 from harness.verdict import RunEnded, Verdict
 
 _LINE = re.compile(r"^\(0\)\.\[\d+\] \[0x[0-9a-f]+\] [0-9a-f]+:([0-9a-f]+) \([^)]*\): (\S+)", re.M)
@@ -31,9 +31,10 @@ def measure(say: Say) -> list[Figure]:
 
 def by_symbol(where: Where) -> Counter[str]:
     """How many instructions each function executes from a CPUID's exit to the VM entry."""
-    with machine(where, [guest("exit-cost", "exit-cost")], words="trace=off") as started:
+    modules = [guest("exit-cost", "exit-cost")]
+    with machine(where, modules, words="trace=off", stopped=True) as started:
         running = started.running
-        assert isinstance(running, BochsRunning)
+        assert isinstance(running, BochsDebugged)
         text = running.trace_after_exits(_EXITS_BEFORE, _MOST)
     symbols = image.symbols(project.image())
     counts: Counter[str] = Counter()

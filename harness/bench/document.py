@@ -68,16 +68,37 @@ def table(figures: Sequence[Figure], date: str, machine: str) -> str:
         f"Measured by `make bench ARGS=--document` on {date}: {machine}.",
         "Instructions are exact, the same on any host; seconds are this host's, busy as it was.",
         "",
+        *exit_table([f for f in figures if f.part == "exits"]),
         "| | figure | value | |",
         "|---|---|---|---|",
     ]
     before = ""
     for figure in figures:
+        if figure.part == "exits":
+            continue
         part = figure.part if figure.part != before else ""
         before = figure.part
         name = figure.name.replace("|", "\\|")
         lines.append(f"| {part} | {name} | {figure.shown()} | {figure.note} |")
     return "\n".join(lines)
+
+
+def exit_table(figures: Sequence[Figure]) -> list[str]:
+    """The costs of exits as a table of their own: a row a kind, a column a processor and trace."""
+    cells: dict[str, dict[str, str]] = {}
+    columns: dict[str, None] = {}
+    for figure in figures:
+        column, _, kind = figure.name.partition(": ")
+        columns[column] = None
+        cells.setdefault(kind, {})[column] = f"{figure.value:g}"
+    if not cells:
+        return []
+    head = f"| instructions | {' | '.join(columns)} |"
+    rows = [
+        f"| {kind} | {' | '.join(row.get(column, '') for column in columns)} |"
+        for kind, row in cells.items()
+    ]
+    return [head, "|---" * (len(columns) + 1) + "|", *rows, ""]
 
 
 if __name__ == "__main__":

@@ -36,15 +36,24 @@ def guest(image: str, name: str, words: str = "") -> Module:
 
 @contextlib.contextmanager
 def machine(
-    where: Where, modules: Sequence[Module], *, words: str = "", memory_mib: int = 128
+    where: Where,
+    modules: Sequence[Module],
+    *,
+    words: str = "",
+    memory_mib: int = 128,
+    stopped: bool = False,
 ) -> Iterator[Machine]:
-    """A machine that has just been started; it and its files end with the context."""
+    """A machine that has just been started; it and its files end with the context.
+
+    ``stopped``: it waits at the image's first instruction, on Bochs.
+    """
     boot = Boot(
         project.image(),
         modules=tuple(modules),
         command_line=words,
         cpu_model=where.cpu,
         memory_mib=memory_mib,
+        stopped=stopped,
     )
     with tempfile.TemporaryDirectory(prefix="vanderpool-bench-") as place:
         engine = choose.choose((), (), where.engine).engine

@@ -90,3 +90,14 @@ class BochsDebugged(BochsRunning):
         if not words or words[0] in _RUNNING or not command.isprintable():
             raise bad_usage(f"{command!r} is no command that leaves the machine stopped.")
         return self._command(command).partition("\n")[2]  # the first line is its echo
+
+    # For the bench
+
+    def trace_after_exits(self, exits: int, instructions: int) -> str:
+        """What the debugger shows of the instructions after so many exits, a line each."""
+        self.pause()
+        self._command("vmexitbp")
+        for _ in range(exits):
+            self._write("c\n")
+            self._note(self._await_prompt())
+        return self._command("trace on", f"s {instructions}", "trace off", "vmexitbp")

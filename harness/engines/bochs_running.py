@@ -232,15 +232,6 @@ class BochsRunning:
         """Execute one instruction."""
         self._note(self._command("s"))
 
-    def trace_after_exits(self, exits: int, instructions: int) -> str:
-        """What the debugger shows of the instructions after so many exits, a line each."""
-        self.pause()
-        self._command("vmexitbp")
-        for _ in range(exits):
-            self._write("c\n")
-            self._note(self._await_prompt())
-        return self._command("trace on", f"s {instructions}", "trace off", "vmexitbp")
-
     def registers(self, cpu: int = 0) -> Mapping[str, int]:
         """General, control and segment registers."""
         return parse_registers(self._command(f"set $cpu={cpu}", "r", "creg", "sreg"))

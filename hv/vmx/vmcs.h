@@ -16,11 +16,11 @@ _Noreturn void vmcs_read_failed(enum vmcs_field field, const char *name, const c
 
 static inline void vmcs_write_named(enum vmcs_field field, uint64_t value, const char *name,
                                     const char *caller) {
-    asm goto("vmwrite %0, %1\n\tjbe %l2"
-             :
-             : "r"(value), "r"((uint64_t)field)
-             : "cc", "memory"
-             : failed);
+    asm volatile goto("vmwrite %0, %1\n\tjbe %l2"
+                      :
+                      : "r"(value), "r"((uint64_t)field)
+                      : "cc", "memory"
+                      : failed);
     return;
 failed:
     vmcs_write_failed(field, value, name, caller);
@@ -28,8 +28,12 @@ failed:
 
 static inline uint64_t vmcs_read_named(enum vmcs_field field, const char *name,
                                        const char *caller) {
-    uint64_t value;
-    asm goto("vmread %1, %0\n\tjbe %l2" : "=r"(value) : "r"((uint64_t)field) : "cc" : failed);
+    uint64_t value; /* volatile: else two reads with a VM entry between them may become one */
+    asm volatile goto("vmread %1, %0\n\tjbe %l2"
+                      : "=r"(value)
+                      : "r"((uint64_t)field)
+                      : "cc"
+                      : failed);
     return value;
 failed:
     vmcs_read_failed(field, name, caller);
