@@ -245,7 +245,21 @@ static void caches_and_time(void) {
     }
 }
 
+/* Intel's processors answer such a leaf like the highest one, with what is hidden there. */
+static void check_absent_leaves(void) {
+    bool zero = true;
+    for (uint32_t first = 0;; first = 0x80000000) {
+        struct cpuid leaf = cpuid(cpuid(first, 0).eax + 0x100, 0);
+        zero &= !(leaf.eax | leaf.ebx | leaf.ecx | leaf.edx);
+        if (first) {
+            break;
+        }
+    }
+    check("CPUID tells nothing above its highest leaves", zero);
+}
+
 int guest_main(void) {
+    check_absent_leaves();
     interrupts_start();
     cr0();
     cr3();

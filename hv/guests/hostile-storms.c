@@ -144,6 +144,19 @@ static void debug_exceptions(void) {
                  : "memory");
 }
 
+static void nothing(struct interrupt_frame *frame) {
+    (void)frame;
+}
+
+/* Halts with an interrupt waiting already, so no slice of its ever comes to its end. For ever. */
+static void halts(void) {
+    interrupts_handle(VECTOR, nothing);
+    for (;;) {
+        hypercall(HYPERCALL_INTERRUPT, VECTOR, 0);
+        asm volatile("sti; hlt; cli");
+    }
+}
+
 static const struct act acts[] = {
     {"interrupts", interrupts},
     {"all-vectors", all_vectors},
@@ -154,6 +167,7 @@ static const struct act acts[] = {
     {"page-faults", faults},
     {"shadows", shadows},
     {"debug-exceptions", debug_exceptions},
+    {"halts", halts},
 };
 
 int guest_main(void) {

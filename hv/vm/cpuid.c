@@ -123,6 +123,13 @@ static struct cpuid frequency_leaf(void) {
     return (struct cpuid){.eax = mhz, .ebx = mhz, .ecx = mhz};
 }
 
+/* Intel's processors answer a leaf above the highest ones as the highest basic one (SDM 2A, CPUID): what
+ * is hidden there must not come back by such a number. AMD's answer zeros. */
+static bool is_above_all(uint32_t leaf) {
+    uint32_t first = leaf & 0x80000000;
+    return leaf - first > cpuid(first, 0).eax - first;
+}
+
 static struct cpuid answer(uint32_t leaf, uint32_t subleaf) {
     switch (leaf) {
     case LEAF_XSAVE: return xsave_leaf(subleaf);
@@ -136,6 +143,9 @@ static struct cpuid answer(uint32_t leaf, uint32_t subleaf) {
     }
     if (leaf > LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_LAST) {
         return (struct cpuid){0, 0, 0, 0}; /* what runs below us is none of the guest's business */
+    }
+    if (leaf != LEAF_HYPERVISOR && is_above_all(leaf)) {
+        return (struct cpuid){0, 0, 0, 0};
     }
     struct cpuid r = cpuid(leaf, subleaf);
     const struct cpuid_rule *rule = find(leaf, subleaf);

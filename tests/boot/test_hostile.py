@@ -271,6 +271,21 @@ def test_a_storm_of_nmis_ends(boot_machine: BootMachine, tmp_path: Path, where: 
     machine.expect_record("report", guest="hostile-0", passed=True)
 
 
+@EVERYWHERE
+def test_a_guest_that_halts_before_every_slice_ends_leaves_the_harness_its_turn(
+    boot_machine: BootMachine, tmp_path: Path, where: Where
+) -> None:
+    act = Act("hostile-storms", "halts", SURVIVES)
+    machine = boot_machine(
+        modules=[hostile(act, 0, tmp_path)],
+        requires=("virtualization",),
+        engine=where.engine,
+        cpu=where.cpu,
+    )
+    machine.expect_record("vm-start", guest="hostile-0")
+    machine.ask("map hostile-0 0", "map")
+
+
 def test_a_guest_writes_nothing_but_lines_of_its_own(boot_machine: BootMachine) -> None:
     machine = boot_machine(modules=["hostile-console", "neighbour"], requires=("virtualization",))
     with machine.allow("panic"):  # it prints what looks like one
