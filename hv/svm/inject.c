@@ -65,6 +65,8 @@ void svm_keep_undelivered_events(struct svm_vcpu *vcpu) {
 static void start_step(struct svm_vcpu *vcpu) {
     struct vmcb *vmcb = vcpu->vmcb;
     vcpu->stepping = true;
+    vcpu->step_shadowed = vmcb->control.interrupt_shadow & 1;
+    vcpu->step_rip = vmcb->state.rip;
     vcpu->guest_tf = vmcb->state.rflags & RFLAGS_TF;
     vmcb->state.rflags |= RFLAGS_TF;
     vmcb->control.intercept_exceptions = ~0u;
@@ -80,6 +82,9 @@ bool svm_step_done(struct svm_vcpu *vcpu) {
         vcpu->in_nmi = false; /* and RFLAGS came from the guest's stack */
     } else if (!vcpu->guest_tf) {
         vmcb->state.rflags &= ~(uint64_t)RFLAGS_TF;
+    }
+    if (!done && vcpu->step_shadowed && vmcb->state.rip == vcpu->step_rip) {
+        vmcb->control.interrupt_shadow |= 1; /* it has not run yet, but QEMU's TCG has forgotten */
     }
     if (!done || vcpu->guest_tf) {
         return false;

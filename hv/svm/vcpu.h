@@ -23,6 +23,8 @@ struct svm_vcpu {
     bool stepping; /* RFLAGS.TF is ours, */
     bool guest_tf; /* and this is what the guest had there */
     bool stepping_iret;
+    bool step_shadowed; /* the instruction at step_rip is in the shadow of STI or MOV SS */
+    uint64_t step_rip;
 };
 
 static inline struct svm_vcpu *svm_vcpu(struct vcpu *vcpu) {
