@@ -34,6 +34,8 @@ OTHERWISE = {
         r"pit-outputs: output, .*": "8254, Mode Definitions: OUT is high after the control word "
         "in all modes but 0",
         r"pit-outputs: first byte": "8254, Mode 0: writing the first byte sets OUT low at once",
+        r"clock-set: after an update 0[024789]": "MC146818, Update-Ended Interrupt Flag: it is set "
+        "after each update cycle; here the old second still shows then",
     },
 }
 
@@ -81,7 +83,9 @@ def test_a_guest_finds_the_devices_that_bare_machines_have(
     guest.expect_record("done", timeout=60, status="ok")
     found = answers(guest.directory / "console.log", "ports| ")
     for bare, otherwise in OTHERWISE.items():
-        machine = start_machine(choose.engine(bare), "", boot=Boot(image))
+        # Counting instructions: else chance decides which second QEMU's clock shows.
+        repeats = choose.prepared(choose.engine(bare), ("deterministic",))
+        machine = start_machine(repeats, "", boot=Boot(image))
         machine.wait(timeout=60)
         expected = answers(machine.directory / "console.log")
         differing = [label for label in found if found[label] != expected[label]]
