@@ -1,7 +1,10 @@
 /* The first user task of GNU Mach, a module of its boot loader. With nothing but Mach's own traps it
- * sums up a known pattern and lets three receptions of messages time out, which takes the clock's
- * interrupt. Given the port of the host (${host-port} in its module's string) it then reboots the
- * machine; otherwise it waits for ever, and Mach idles. */
+ * sums up a known pattern and lets receptions of messages time out, which takes the clock's interrupt.
+ * Words of its module's string say what else:
+ *
+ *   ${host-port}   the port by which it reboots the machine at its end; without, it waits for ever
+ *   N              how many time-outs (3)
+ *   MS             how long each is, in milliseconds (100) */
 #include "guests/pattern.h"
 
 /* <mach/message.h>: mach_msg_option_t, MACH_RCV_TIMED_OUT, MACH_MSG_TYPE_COPY_SEND, and the
@@ -9,8 +12,8 @@
 enum { SEND = 1, RECEIVE = 2, TIMEOUT = 0x100 };
 enum { RECEIVE_TIMED_OUT = 0x10004003 };
 enum { COPY_SEND = 19, ONE_INTEGER = 0x10012002 };
-enum { HOST_REBOOT = 2635 }; /* the number of its message */
-enum { TIMEOUTS = 3, TIMEOUT_MS = 100 };
+enum { HOST_REBOOT = 2635 };                  /* the number of its message */
+enum { HOST_PORT = 1, TIMEOUTS, TIMEOUT_MS }; /* arguments */
 
 struct start_stack {
     uint32_t count;
@@ -32,6 +35,13 @@ static void add(const char *text) {
     while (*text && used < sizeof line - 1) {
         line[used++] = *text++;
     }
+}
+
+static void add_number(uint32_t number) {
+    if (number >= 10) {
+        add_number(number / 10);
+    }
+    add((const char[]){(char)('0' + number % 10), 0});
 }
 
 static void add_hex(uint32_t number) {
@@ -62,9 +72,12 @@ static void end_line(void) {
     used = 0;
 }
 
-static uint32_t number(const char *text) {
+static uint32_t number(const struct start_stack *stack, uint32_t argument, uint32_t otherwise) {
+    if (stack->count <= argument) {
+        return otherwise;
+    }
     uint32_t value = 0;
-    for (; *text >= '0' && *text <= '9'; text++) {
+    for (const char *text = stack->arguments[argument]; *text >= '0' && *text <= '9'; text++) {
         value = value * 10 + (uint32_t)(*text - '0');
     }
     return value;
@@ -114,12 +127,12 @@ void task(const struct start_stack *stack) {
     print_sum();
 
     uint32_t port = mach_reply_port();
-    for (uint32_t i = 1; i <= TIMEOUTS; i++) {
-        uint32_t result =
-            mach_msg_trap(message, RECEIVE | TIMEOUT, 0, sizeof message, port, TIMEOUT_MS, 0);
+    uint32_t count = number(stack, TIMEOUTS, 3), ms = number(stack, TIMEOUT_MS, 100);
+    for (uint32_t i = 1; i <= count; i++) {
+        uint32_t result = mach_msg_trap(message, RECEIVE | TIMEOUT, 0, sizeof message, port, ms, 0);
         if (result == RECEIVE_TIMED_OUT) {
             add("task: time-out ");
-            add((const char[]){(char)('0' + i), 0});
+            add_number(i);
         } else {
             add("task: no time-out but ");
             add_hex(result);
@@ -129,8 +142,9 @@ void task(const struct start_stack *stack) {
     print_sum();
     add("task: done");
     end_line();
-    if (stack->count > 1) {
-        reboot(number(stack->arguments[1]));
+    uint32_t host_port = number(stack, HOST_PORT, 0);
+    if (host_port) {
+        reboot(host_port);
     }
     for (;;) {
         mach_msg_trap(message, RECEIVE, 0, sizeof message, port, 0, 0);
