@@ -135,6 +135,7 @@ class Apt:
                 "-o", "Dir::State::status=/var/lib/dpkg/status",
                 "-o", f"Dir::Cache={directory / 'cache'}",
                 "-o", f"APT::Architecture={private}", "-o", f"APT::Architectures={private}",
+                "-o", "Acquire::Languages=none",  # descriptions are half of it
             ]  # fmt: skip
 
     def run(self, tool: str, *words: str) -> tuple[int, str]:
