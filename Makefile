@@ -67,7 +67,7 @@ KVM_TESTS := tests/scenarios $(wildcard tests/boot/test_appliance.py tests/boot/
 test-guests: setup  ## Run the real systems as guests, on Intel and AMD: some ten minutes (Debian)
 	@$(ALONE) $(VENV)/python -m harness.guest_images --if-possible
 	$(BUILD)
-	@$(ALONE) $(VENV)/python -m pytest -n 2 -m slow tests/scenarios tests/boot/test_real_systems.py $(ARGS)
+	@$(ALONE) $(VENV)/python -m pytest -n 2 -m slow tests/scenarios tests/boot/test_real_systems.py tests/boot/test_linux_shell.py $(ARGS)
 
 test-kvm: setup  ## Run what fits on QEMU with nested KVM, in the appliance: some ten minutes (Debian)
 	$(BUILD)
