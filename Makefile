@@ -46,7 +46,7 @@ all: setup  ## Set up what is missing and build the hypervisor, its guests and .
 	$(BUILD)
 
 run: setup  ## Boot Linux and GNU Mach side by side on the best engine there is (SCENARIO=name boots another)
-	@$(if $(SCENARIO),:,$(ALONE) $(VENV)/python -m harness.guest_images --if-possible)
+	@$(if $(SCENARIO),:,$(ALONE) $(VENV)/python -m harness.guest_images --if-possible linux mach)
 	$(BUILD)
 	@scenario='$(or $(SCENARIO),linux-and-mach)'; \
 	if [ -z '$(SCENARIO)' ] && ! { [ -e build/guests/linux ] && [ -e build/guests/mach ]; }; then \

@@ -135,6 +135,7 @@ class Apt:
                 "-o", "Dir::State::status=/var/lib/dpkg/status",
                 "-o", f"Dir::Cache={directory / 'cache'}",
                 "-o", f"APT::Architecture={private}", "-o", f"APT::Architectures={private}",
+                "-o", "Acquire::Languages=none",  # descriptions are half of it
             ]  # fmt: skip
 
     def run(self, tool: str, *words: str) -> tuple[int, str]:
@@ -222,7 +223,7 @@ def fetch(wanted: Wanted, say: Say, offline: str = "") -> tuple[Package, Path]:
                 if offline:
                     raise Unobtainable(offline, _ONCE)
                 require()
-                fetched = _download(place, wanted, say)
+                fetched = _download(place, wanted, package, say)
             except Unobtainable:
                 if cached is None:
                     raise
@@ -269,7 +270,10 @@ def _cached(place: Path, wanted: Wanted) -> tuple[Package, Path] | None:
     return None
 
 
-def _download(place: Path, wanted: Wanted, say: Say) -> tuple[Package, Path]:
+def _download(
+    place: Path, wanted: Wanted, package: Package | None, say: Say
+) -> tuple[Package, Path]:
+    """Fetch it: as ``package``, which the system's lists name, or else what newer ones name."""
     said = ""
     with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=place) as name:
         work = Path(name)
@@ -278,7 +282,7 @@ def _download(place: Path, wanted: Wanted, say: Say) -> tuple[Package, Path]:
             if private:
                 say(f"fetching lists of packages for {private}: the system's do not serve")
                 said = apt.run("apt-get", "update")[1]
-            package = wanted.find(apt)
+                package = wanted.find(apt)
             if package is None:
                 continue
             say(f"downloading {package}")

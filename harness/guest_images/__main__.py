@@ -15,9 +15,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--if-possible", action="store_true", help="take what can be had, and exit with 0"
     )
-    insists = not parser.parse_args(arguments).if_possible
+    parser.add_argument("images", nargs="*", help="only these; all if none is named")
+    options = parser.parse_args(arguments)
+    insists = not options.if_possible
+
+    def say(text: str) -> None:
+        print(f"guests: {text}", flush=True)
+
     try:
-        found = fetch.fetch(lambda text: print(f"guests: {text}", flush=True), renew=insists)
+        found = fetch.fetch(say, renew=insists, only=options.images)
     except OSError as error:
         print(f"guests: {debian.out_of_luck(error, images.directory())}", file=sys.stderr)
         return 1 if insists else 0

@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from harness import bootstrap, debian
@@ -13,8 +14,10 @@ from harness.guest_images import images
 from harness.guest_images.images import IMAGES, Found, Image
 
 
-def fetch(say: debian.Say, *, renew: bool = False) -> dict[str, Found]:
+def fetch(say: debian.Say, *, renew: bool = False, only: Collection[str] = ()) -> dict[str, Found]:
     """See to it that every image is there that can be; what became of each, by file name.
+
+    ``only``: the files that matter now; none: all.
 
     What is there stays, unless ``renew`` and apt knows another version. One that can't be had does
     not keep the others away. OSError if what was found can't be written down.
@@ -22,9 +25,11 @@ def fetch(say: debian.Say, *, renew: bool = False) -> dict[str, Found]:
     place = images.directory()
     place.mkdir(parents=True, exist_ok=True)
     before = images.read()
-    found = {}
+    found = dict(before)
     offline = ""
     for image in IMAGES:
+        if only and image.file not in only:
+            continue
         here = images.whole(image, before)
         if here and not (renew and _outdated(image, before[image.file])):
             found[image.file] = before[image.file]

@@ -128,6 +128,14 @@ def test_every_image_is_fetched_once_and_then_is_there(server: Server) -> None:
     assert server.downloads() == 4
 
 
+def test_only_what_is_asked_for_is_fetched(server: Server) -> None:
+    assert set(fetch.fetch(quietly, only=("mach",))) == {"mach"}
+    assert here() == {"mach": b"mach"}
+    found = fetch.fetch(quietly, only=("linux",))
+    assert set(found) == {"linux", "mach"}
+    assert images.read() == found
+
+
 def test_what_was_cleaned_away_comes_from_the_packages_that_are_kept(server: Server) -> None:
     fetch.fetch(quietly)
     shutil.rmtree(images.directory())
