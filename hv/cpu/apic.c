@@ -146,11 +146,12 @@ void apic_stop(void) {
 }
 
 void apic_set_deadline(uint64_t deadline) {
-    if (deadline == armed) {
-        return;
+    uint64_t now = rdtsc();
+    if (deadline == armed && now < deadline) {
+        return; /* later than that the interrupt should be there: who has seen it, or an emulator, lost it */
     }
     const uint64_t longest = 0xffffffff;
-    uint64_t now = rdtsc(), left = deadline > now ? deadline - now : 0;
+    uint64_t left = deadline > now ? deadline - now : 0;
     uint64_t count = (uint64_t)((unsigned __int128)left * ticks_per_tsc >> 32);
     /* 0 would stop it. A count cut short ends early: whoever asked looks at the time. */
     write(APIC_INITIAL_COUNT, (uint32_t)(count > longest ? longest : count ? count : 1));
