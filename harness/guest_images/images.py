@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def read() -> dict[str, Found]:
 
 def write(found: Mapping[str, Found]) -> None:
     """Write that down; OSError if it can't be."""
-    unfinished = directory() / f".unfinished-{RECORD}"
+    unfinished = directory() / f".unfinished-{RECORD}-{os.getpid()}"
     data = {name: asdict(one) for name, one in found.items()}
     unfinished.write_text(json.dumps(data, indent=1), encoding="utf-8")
     unfinished.rename(directory() / RECORD)

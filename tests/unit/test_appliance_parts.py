@@ -193,6 +193,30 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path: Path) -> None:
         pvh.lay_out(kernel, [initramfs], "", 64)
 
 
+def test_the_build_names_what_goes_into_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "program").write_bytes(b"program")
+    target = tmp_path / "made.cpio"
+    words = [f"init={tmp_path / 'program'}", "bin/sh=@busybox", "dev/console=c5:1", "proc=/"]
+    assert cpio.main([str(target), *words]) == 0
+    expected = archive(
+        {
+            "init": cpio.File(tmp_path / "program", 0o755),
+            "bin/sh": cpio.Link("busybox"),
+            "dev/console": cpio.CharacterDevice(5, 1),
+            "proc": cpio.Folder(),
+        }
+    )
+    assert target.read_bytes() == expected
+
+
+def test_an_archive_that_can_not_be_made_leaves_nothing_half_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cpio.main([str(tmp_path / "made.cpio"), f"init={tmp_path / 'missing'}"]) == 1
+    assert "made.cpio can't be written: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 # Debian's packages
 
 
