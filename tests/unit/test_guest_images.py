@@ -171,7 +171,9 @@ def test_a_package_without_the_image_is_named(server: Server) -> None:
     assert "memtest86+ 7 has no file" in fetch.fetch(quietly)["memtest"].missing
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"mach" * 99)[:-9]], ids=["none", "cut"])
+@pytest.mark.parametrize(
+    "data", [b"no gzip", gzip.compress(b"mach" * 99)[:-9]], ids=["none", "cut"]
+)
 def test_an_image_whose_compression_is_damaged_is_not_taken(server: Server, data: bytes) -> None:
     server.offer("gnumach-image-1.8-486", "3", {"boot/gnumach-1.8-486.gz": data})
     assert "is damaged" in fetch.fetch(quietly)["mach"].missing
