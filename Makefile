@@ -64,10 +64,10 @@ KVM_TESTS := tests/scenarios $(wildcard tests/boot/test_appliance.py tests/boot/
 	-k 'not (lynnfield or ivy_bridge or haswell or icelake or tigerlake or without_unrestricted or arrive_where_a_processor)'
 
 # At most two at a time: each machine has some 200 MiB, and a limit of its own.
-test-guests: setup  ## Run the real systems as guests, on Intel and AMD: some ten minutes (Debian)
+test-guests: setup  ## Run the slow tests: real systems as guests, on Intel and AMD: some five minutes (Debian)
 	@$(ALONE) $(VENV)/python -m harness.guest_images --if-possible
 	$(BUILD)
-	@$(ALONE) $(VENV)/python -m pytest -n 2 -m slow tests/scenarios tests/boot/test_real_systems.py tests/boot/test_linux_shell.py $(ARGS)
+	@$(ALONE) $(VENV)/python -m pytest -n 2 -m slow tests/scenarios tests/boot/test_real_systems.py tests/boot/test_linux_shell.py tests/boot/test_page_sizes.py $(ARGS)
 
 test-kvm: setup  ## Run what fits on QEMU with nested KVM, in the appliance: some ten minutes (Debian)
 	$(BUILD)
@@ -81,7 +81,7 @@ check: setup  ## Look without running: ruff, mypy --strict, C warnings as errors
 	@echo 'check: clang-format'; $(MAKE) --no-print-directory hv-format-check
 	@$(VENV)/clang-format --dry-run -Werror harness/appliance/inside/*.[ch] tests/unit/*.c
 
-bench: setup  ## Measure what exits, boots, tests and many guests cost (ARGS="exits where" picks parts)
+bench: setup  ## Measure what exits, boots, tests and many guests cost (ARGS="exits scale" picks parts)
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv bench $(ARGS)
 

@@ -17,7 +17,8 @@ PROTOCOLS = ("flat", "linux", "multiboot")
 USUAL_MEMORY = 4 << 20  # bytes; what a guest gets that does not ask for other
 LEAST_MACHINE = 128  # MiB
 _FOR_THE_HYPERVISOR = 32 << 20  # bytes: firmware's first MiB, its image, tables, a trace
-_ALIGNMENT = 2 << 20  # bytes, of each guest's memory
+_PAGES = {"4K": 4 << 10, "2M": 2 << 20, "1G": 1 << 30}  # of a guest's memory, by the word pages=
+_USUAL_PAGES = 2 << 20
 _STEP = 32 << 20  # bytes, to which a machine's memory is rounded up
 
 
@@ -62,6 +63,11 @@ class Guest:
     def data(self) -> tuple[DataFile, ...]:
         """The files that it is given."""
         return (*((self.initrd,) if self.initrd else ()), *self.modules)
+
+    @property
+    def alignment(self) -> int:
+        """Of what its memory begins at a multiple, in bytes."""
+        return _PAGES.get(dict(self.options).get("pages", ""), _USUAL_PAGES)
 
     @property
     def memory(self) -> int:
@@ -118,7 +124,7 @@ def boot_modules(guests: Sequence[Guest]) -> tuple[Module, ...]:
 def machine_memory(guests: Sequence[Guest], modules: Sequence[Module]) -> int:
     """How many MiB a machine needs that is to hold these; the modules' files must be there."""
     need = _FOR_THE_HYPERVISOR
-    need += sum(_up(guest.memory, _ALIGNMENT) + _ALIGNMENT for guest in guests)
+    need += sum(guest.memory + 2 * max(guest.alignment, _USUAL_PAGES) for guest in guests)
     need += sum(_up(module.path.stat().st_size, 4096) for module in modules)
     return max(LEAST_MACHINE, _up(need, _STEP) >> 20)
 

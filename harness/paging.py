@@ -82,6 +82,10 @@ def walk_npt(read: Read, root: int, guest: int) -> Walk:
     return Walk(found.entries, size=found.size) if hidden else found
 
 
+NESTED: Mapping[str, Callable[[Read, int, int], Walk]] = {"ept": walk_ept, "npt": walk_npt}
+"""The walks of nested page tables, by what a guest's records call them."""
+
+
 def walk_long(read: Read, cr3: int, address: int, levels: int = 4) -> Walk:
     """Translate a linear address in long mode, with four or five ``levels``.
 

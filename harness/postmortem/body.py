@@ -81,7 +81,7 @@ class Body:
         root = number(found.get("root"))
         if root is None:
             return None
-        nested = paging.walk_ept if kind == "ept" else paging.walk_npt
+        nested = paging.NESTED[kind]
 
         physical = paging.through(self.read, lambda at: nested(self._entry, root, at))
 

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-enum { PAGE_SIZE = 4096 };
+enum { PAGE_SIZE = 4096, PAGE_SIZE_2M = 2 << 20, PAGE_SIZE_1G = 1 << 30 };
 
 /* Takes over all RAM in boot_info but the image, the modules and the first MiB. */
 void pages_start(void);

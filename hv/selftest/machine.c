@@ -39,9 +39,10 @@ struct entry_result enter_after_mov_ss(struct vmx_vcpu *vcpu) {
 void machine_create(struct machine *machine, struct program program) {
     struct vm *vm = &machine->vm;
     struct vcpu_start start;
-    *machine = (struct machine){.vm.options = {"selftest", MACHINE_MEMORY, VCPU_LONG}};
-    vm->memory = pages_allocate(MACHINE_MEMORY / PAGE_SIZE, 512);
-    vm->map = virt->map_create();
+    *machine =
+        (struct machine){.vm.options = {"selftest", MACHINE_MEMORY, VCPU_LONG, PAGE_SIZE_2M}};
+    vm->memory = pages_allocate(MACHINE_MEMORY / PAGE_SIZE, PAGE_SIZE_2M / PAGE_SIZE);
+    vm->map = virt->map_create(PAGE_SIZE_2M);
     static struct guest_boot boot;
     struct load_refusal refusal;
     boot.image = (struct guest_file){(const uint8_t *)program.start,

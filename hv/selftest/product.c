@@ -1,5 +1,6 @@
 #include "selftest/product.h"
 
+#include "core/pages.h"
 #include "selftest/selftest.h"
 #include "vm/loader.h"
 #include "vm/scheduler.h"
@@ -16,7 +17,7 @@ static void count_end(struct vm *vm) {
 const struct vm *product_runs(struct program program, void (*prepare)(struct vm *vm)) {
     static struct vm vm;
     static struct guest_boot boot;
-    static const struct vm_options options = {"selftest", 2 << 20, VCPU_LONG};
+    static const struct vm_options options = {"selftest", 2 << 20, VCPU_LONG, PAGE_SIZE_2M};
     boot.image = (struct guest_file){(const uint8_t *)program.start,
                                      (uint64_t)(program.end - program.start)};
     ended = 0;

@@ -53,7 +53,7 @@ static void scarcity_end(struct scarcity *scarcity) {
 SELFTEST(vcpu_without_memory,
          "where memory is out there is no vCPU, no page is lost, nothing panics") {
     static struct scarcity scarcity;
-    struct vm vm = {.map = virt->map_create()};
+    struct vm vm = {.map = virt->map_create(PAGE_SIZE_2M)};
     const struct vcpu_start start = {.mode = VCPU_LONG};
     struct vcpu *vcpu;
     scarcity_begin(&scarcity);
@@ -80,7 +80,7 @@ SELFTEST(vm_without_memory,
     static struct scarcity scarcity;
     static struct vm vm;
     static struct guest_boot boot;
-    static const struct vm_options options = {"scarce", GUEST_BYTES, VCPU_LONG};
+    static const struct vm_options options = {"scarce", GUEST_BYTES, VCPU_LONG, PAGE_SIZE_2M};
     struct program program = PROGRAM(exit_42);
     boot.image = (struct guest_file){(const uint8_t *)program.start,
                                      (uint64_t)(program.end - program.start)};

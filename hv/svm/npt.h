@@ -7,7 +7,7 @@
 bool npt_start(struct nested *nested, bool has_1g_pages, unsigned physical_address_bits);
 
 /* npt_map.c: one guest's memory as virt.h's table wants it. NULL when memory is out. */
-struct guest_map *npt_create(void);
+struct guest_map *npt_create(uint64_t page_size);
 
 /* Maps RAM readable, writable and executable; as ept_add does. */
 bool npt_add(struct guest_map *map, uint64_t guest, uint64_t host, uint64_t bytes);

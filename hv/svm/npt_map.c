@@ -13,11 +13,14 @@ static bool has_1g_pages(void) {
     return cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_PAGE_1G;
 }
 
-struct guest_map *npt_create(void) {
+struct guest_map *npt_create(uint64_t page_size) {
     struct guest_map *map = pages_allocate(1, 1);
     if (map && !npt_start(&map->nested, has_1g_pages(), cpuid(0x80000008, 0).eax & 0xff)) {
         pages_free(map, 1);
-        map = NULL;
+        return NULL;
+    }
+    if (map) {
+        nested_limit_pages(&map->nested, page_size);
     }
     return map;
 }

@@ -9,6 +9,11 @@ bool nested_start(struct nested *nested) {
     return nested->root;
 }
 
+void nested_limit_pages(struct nested *nested, uint64_t bytes) {
+    nested->has_2m_pages = nested->has_2m_pages && nested_span(2) <= bytes;
+    nested->has_1g_pages = nested->has_1g_pages && nested_span(3) <= bytes;
+}
+
 static void free_table(const struct nested *nested, uint64_t *table, int level) {
     for (unsigned i = 0; i < ENTRIES && level > 1; i++) {
         if (entry_present(nested, table[i]) && !entry_is_page(table[i], level)) {

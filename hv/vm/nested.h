@@ -62,6 +62,10 @@ struct nested {
 
 /* Gives these tables, otherwise filled in, a root. False if memory is out. */
 bool nested_start(struct nested *nested);
+
+/* From now on no page is larger than this: 4 KiB, 2 MiB, or whatever the processor has. */
+void nested_limit_pages(struct nested *nested, uint64_t bytes);
+
 void nested_stop(struct nested *nested);
 
 /* Addresses and sizes are in whole 4K pages. Whatever is not NESTED_OK has changed nothing. */

@@ -70,6 +70,12 @@ static struct guest_file data_file(const struct vm_options *options, const struc
     return (struct guest_file){(const uint8_t *)module->start, module->end - module->start};
 }
 
+static void set_page_size(struct vm_options *options, const struct word *word) {
+    static const char *const names[] = {"4K", "2M", "1G"};
+    static const uint64_t sizes[] = {PAGE_SIZE, PAGE_SIZE_2M, PAGE_SIZE_1G};
+    options->page_size = sizes[choose(options, word, names)];
+}
+
 static void add_module(struct vm_options *options, struct guest_boot *boot,
                        const struct word *word) {
     if (boot->module_count == BOOT_MODULES) {
@@ -111,6 +117,8 @@ static bool take(struct vm_options *options, struct guest_boot *boot, const stru
         set_name(options, word->value);
     } else if (text_equal(word->key, "memory")) {
         set_memory(options, word->value);
+    } else if (text_equal(word->key, "pages")) {
+        set_page_size(options, word);
     } else if (text_equal(word->key, "mode")) {
         options->mode = (enum vcpu_mode)choose(options, word, modes);
     } else if (text_equal(word->key, "boot")) {
@@ -154,7 +162,8 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
     const char *text = boot_arguments(module->string);
     char stem[VM_NAME_SIZE];
     default_name(module->string, text, stem);
-    *options = (struct vm_options){.memory = DEFAULT_MEMORY, .mode = VCPU_LONG};
+    *options =
+        (struct vm_options){.memory = DEFAULT_MEMORY, .mode = VCPU_LONG, .page_size = PAGE_SIZE_2M};
     text_copy(options->name, sizeof options->name, stem);
     memset(boot, 0, sizeof *boot);
     boot->image = (struct guest_file){(const uint8_t *)module->start, module->end - module->start};
@@ -169,8 +178,8 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
         }
         if (!take(options, boot, &word)) {
             refuse("bad-option",
-                   "guest %s: unknown word %s%s%s (known: name, memory, mode, boot, cmdline, "
-                   "initrd, module)",
+                   "guest %s: unknown word %s%s%s (known: name, memory, pages, mode, boot, "
+                   "cmdline, initrd, module)",
                    options->name, word.key, word.has_value ? "=" : "", word.value);
         }
         has_mode |= text_equal(word.key, "mode");

@@ -3,8 +3,9 @@
  *
  *     vmlinuz name=linux memory=128M boot=linux cmdline="console=ttyS0 quiet" initrd=init.cpio
  *     gnumach name=mach memory=32M boot=multiboot module="task.elf $(task-create) $(task-resume)"
- *     hello.bin name=hello memory=4M mode=long
+ *     hello.bin name=hello memory=4M mode=long pages=4K
  *
+ * pages=4K, 2M or 1G: its memory begins at a multiple of that, and is mapped by pages of that size at most (2M).
  * initrd= and module= name another boot module by its file's name. What is named so is data and no guest
  * of its own; several guests may name the same one.
  */

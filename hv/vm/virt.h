@@ -28,8 +28,9 @@ struct virt {
     /* Can a guest run in this mode? Real mode and protected mode without paging need hardware help. */
     bool (*can_start_in)(enum vcpu_mode mode);
 
-    /* NULL when memory is out. RAM is readable, writable and executable, with its own memory type. */
-    struct guest_map *(*map_create)(void);
+    /* NULL when memory is out. RAM is readable, writable and executable, with its own memory type, by
+     * pages of at most so many bytes. */
+    struct guest_map *(*map_create)(uint64_t page_size);
     bool (*map_add)(struct guest_map *map, uint64_t guest, uint64_t host, uint64_t bytes);
     void (*map_destroy)(struct guest_map *map);
 

@@ -23,6 +23,7 @@ static void say_start(const struct vm *vm, uint64_t image_bytes) {
     record_text("guest", vm->options.name);
     record_number("memory", vm->options.memory);
     record_number("image", image_bytes);
+    record_number("free", pages_available() * PAGE_SIZE); /* with this guest's own taken */
     virt->map_record_root(vm->map);
     record_end();
 }
@@ -110,9 +111,8 @@ bool vm_create(struct vm *vm, const struct vm_options *options, const struct gue
                        "this CPU has no unrestricted guest, which guests that start in real or "
                        "unpaged protected mode need");
     }
-    /* 2 MiB alignment lets the second-level tables use large pages. */
-    vm->memory = pages_allocate(options->memory / PAGE_SIZE, 512);
-    vm->map = vm->memory ? virt->map_create() : 0;
+    vm->memory = pages_allocate(options->memory / PAGE_SIZE, options->page_size / PAGE_SIZE);
+    vm->map = vm->memory ? virt->map_create(options->page_size) : 0;
     if (!vm->map || !virt->map_add(vm->map, 0, (uint64_t)vm->memory, options->memory)) {
         return refused(vm, "no-memory", "there is not enough free memory for it");
     }

@@ -19,6 +19,8 @@ struct vm_options {
     char name[VM_NAME_SIZE];
     uint64_t memory; /* bytes */
     enum vcpu_mode mode;
+    uint64_t
+        page_size; /* bytes: its memory begins at a multiple, and no page that maps it is larger */
 };
 
 struct vm {

@@ -1,5 +1,6 @@
 #include "vmentry/bases.h"
 
+#include "core/pages.h"
 #include "core/panic.h"
 #include "cpu/control.h"
 #include "cpu/cpuid.h"
@@ -216,7 +217,7 @@ static void set_up(enum mode mode, uint64_t eptp) {
 }
 
 void bases_start(void) {
-    struct guest_map *map = ept_create();
+    struct guest_map *map = ept_create(PAGE_SIZE_2M);
     if (!map || !ept_add(map, GUEST_START, GUEST_START, GUEST_SIZE)) {
         panic("out of memory");
     }

@@ -13,7 +13,7 @@ uint64_t ept_pointer(const struct nested *nested);
  * ept_map.c: one guest's memory as virt.h's table wants it, with the memory types of this machine.
  * ept_create gives NULL when memory is out.
  */
-struct guest_map *ept_create(void);
+struct guest_map *ept_create(uint64_t page_size);
 
 /*
  * Maps RAM readable, writable and executable, with the types that the MTRRs give it. False when

@@ -20,12 +20,15 @@ static const struct mtrr_state *mtrrs(void) {
     return &state;
 }
 
-struct guest_map *ept_create(void) {
+struct guest_map *ept_create(uint64_t page_size) {
     struct guest_map *map = pages_allocate(1, 1);
     if (map &&
         !ept_start(&map->nested, vmx_capabilities.ept_vpid, mtrrs()->physical_address_bits)) {
         pages_free(map, 1);
-        map = NULL;
+        return NULL;
+    }
+    if (map) {
+        nested_limit_pages(&map->nested, page_size);
     }
     return map;
 }

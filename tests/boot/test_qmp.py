@@ -84,7 +84,6 @@ def nested(record: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return kind, record[kind]
 
 
-WALKS = {"ept": paging.walk_ept, "npt": paging.walk_npt}
 SET_BY_THE_PROCESSOR = {"ept": 0x300, "npt": 0x60}  # accessed and dirty
 
 
@@ -101,7 +100,7 @@ def test_nested_page_tables_say_in_memory_what_the_hypervisor_says(
     outside = (size, 1 << 30, (1 << 39) - 1, (1 << 47) - 1)
     for address in (*inside, *outside):
         said = nested(machine.ask(f"map spin {address:#x}", "map"))[1]
-        found = WALKS[kind](machine.read_physical, root, address)
+        found = paging.NESTED[kind](machine.read_physical, root, address)
         stable = ~SET_BY_THE_PROCESSOR[kind]
         assert [entry & stable for entry in found.entries] == [
             int(entry, 16) & stable for entry in said["entries"]
@@ -120,7 +119,7 @@ def test_a_guests_memory_is_found_through_its_nested_page_tables(
     machine.pause()
     image = project.guest("spin").read_bytes()
     root = int(tables["root"], 16)
-    code = WALKS[kind](machine.read_physical, root, MIB)  # where guests are loaded
+    code = paging.NESTED[kind](machine.read_physical, root, MIB)  # where guests are loaded
     assert code.address is not None
     there = machine.read_physical(code.address, 256)
     assert there == image[:256]

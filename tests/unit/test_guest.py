@@ -86,6 +86,15 @@ def test_a_machine_holds_its_guests_their_files_and_the_hypervisor(tmp_path: Pat
     assert machine("nonsense") == guest.LEAST_MACHINE
 
 
+def test_a_machine_has_room_for_memory_that_begins_at_a_large_page(tmp_path: Path) -> None:
+    def machine(pages: str) -> int:
+        options = (("memory", "1G"), ("pages", pages))
+        return guest.machine_memory([guest.Guest(tmp_path, "one", options)], [])
+
+    assert machine("4K") == machine("2M") < 1200
+    assert machine("1G") >= 2048
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
     [("128M", 128 << 20), ("0x10k", 16384), ("5", 5), ("1G", 1 << 30), ("", None), ("M", None),

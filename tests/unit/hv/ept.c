@@ -27,6 +27,22 @@ void check_ept_does_not_start_without_what_it_needs(void) {
     expect_equal(stand_in_pages_live(), 0);
 }
 
+void check_no_page_is_larger_than_it_may_be(void) {
+    static const uint64_t limits[] = {4096, 2 * MIB, GIB, 4 * GIB};
+    static const uint64_t sizes[] = {4096, 2 * MIB, GIB, GIB};
+    for (unsigned i = 0; i < COUNT(limits); i++) {
+        struct nested ept = ept_with(CAP_ALL);
+        nested_limit_pages(&ept, limits[i]);
+        expect_equal(nested_map(&ept, 0, 4 * GIB, GIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
+        expect_page(&ept, GIB - 1, 5 * GIB - 1, NESTED_RWX, sizes[i]);
+        ept_done(&ept);
+    }
+    struct nested ept = ept_with(CAP_ALL & ~CAP_2M);
+    nested_limit_pages(&ept, GIB);
+    expect(!ept.has_2m_pages && !ept.has_1g_pages); /* nobody gets what the processor lacks */
+    ept_done(&ept);
+}
+
 void check_the_ept_pointer_says_type_levels_and_flags(void) {
     struct nested ept = ept_with(CAP_ALL);
     expect_equal(ept_pointer(&ept), (uint64_t)ept.root | 1 << 6 | 3 << 3 | 6);

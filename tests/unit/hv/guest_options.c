@@ -61,6 +61,7 @@ void check_a_guest_is_called_after_its_file_and_flat_in_long_mode_unless_it_says
     expect(strcmp(options.name, "hello.world") == 0);
     expect_equal(options.mode, VCPU_LONG);
     expect_equal(options.memory, 4 << 20);
+    expect_equal(options.page_size, 2 << 20);
     expect_equal(boot.protocol, BOOT_FLAT);
     expect(boot.image.bytes == (uint8_t *)0x1000 && boot.image.size == 10);
 }
@@ -75,6 +76,15 @@ void check_a_linux_guest_gets_its_command_line_and_its_ramdisk(void) {
     expect_equal(options.memory, 2ull << 30);
     expect(strcmp(boot.command_line, "root=\"a b\" quiet") == 0);
     expect(boot.initrd.bytes == (uint8_t *)0x2000 && boot.initrd.size == 20);
+}
+
+void check_a_guest_chooses_its_page_size(void) {
+    static const char *const strings[] = {"x pages=4K", "x pages=2M", "x pages=1G"};
+    for (unsigned i = 0; i < 3; i++) {
+        pass((const char *[]){strings[i], NULL});
+        expect(takes(0));
+        expect_equal(options.page_size, 1ull << (12 + 9 * i));
+    }
 }
 
 void check_a_multiboot_guest_gets_modules_in_order_with_their_whole_strings(void) {
@@ -117,6 +127,7 @@ void check_a_name_that_two_modules_have_is_refused(void) {
 void check_each_mistake_is_named(void) {
     expect_refused("x boot=uefi", "boot=uefi is none of flat, linux, multiboot");
     expect_refused("x mode=fast", "mode=fast is none of real, protected, long");
+    expect_refused("x pages=64K", "pages=64K is none of 4K, 2M, 1G");
     expect_refused("x memory=1M", "memory=1M is not whole pages");
     expect_refused("x memory=4G", "memory=4G is not whole pages");
     expect_refused("x name=a/b", "no guest's name");
