@@ -14,6 +14,19 @@ bool guest_physical_read(const struct vm *vm, uint64_t address, void *to, uint64
 enum { ENTRY_PRESENT = 1 << 0, ENTRY_LARGE = 1 << 7 };
 #define ENTRY_ADDRESS 0x000ffffffffff000ull
 
+/* An entry of 4 or 8 bytes; false unless all of it is the guest's RAM. */
+static bool read_entry(const struct vm *vm, uint64_t address, unsigned size, uint64_t *entry) {
+    if (address > vm->options.memory || size > vm->options.memory - address) {
+        return false;
+    }
+    if (size == 8) {
+        *entry = *(const uint64_t *)(vm->memory + address);
+    } else {
+        *entry = *(const uint32_t *)(vm->memory + address);
+    }
+    return true;
+}
+
 /* One table walk: levels of `index_bits` bits each, entries of `entry_size` bytes. */
 struct walk_shape {
     int levels;
@@ -27,7 +40,7 @@ static bool walk(const struct vm *vm, uint64_t root, struct walk_shape shape, ui
     for (int level = shape.levels; level >= 1; level--) {
         unsigned shift = 12 + shape.index_bits * (unsigned)(level - 1);
         uint64_t index = linear >> shift & ((1u << shape.index_bits) - 1), entry = 0;
-        if (!guest_physical_read(vm, table + index * shape.entry_size, &entry, shape.entry_size) ||
+        if (!read_entry(vm, table + index * shape.entry_size, shape.entry_size, &entry) ||
             !(entry & ENTRY_PRESENT)) {
             return false;
         }
@@ -62,12 +75,6 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
     }
     struct walk_shape two_level = {2, 10, 4, cr4 & CR4_PSE ? 2 : 1};
     return walk(vcpu->vm, cr3 & 0xfffff000, two_level, linear, physical);
-}
-
-void guest_registers_read(struct vcpu *vcpu, uint64_t registers[16]) {
-    for (unsigned i = 0; i < 16; i++) {
-        registers[i] = vcpu_gpr(vcpu, i);
-    }
 }
 
 enum decode_mode guest_decode_mode(struct vcpu *vcpu) {
@@ -110,7 +117,7 @@ unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigne
 bool guest_operand_read(struct vcpu *vcpu, const struct decoded *decoded, void *to,
                         unsigned bytes) {
     uint64_t registers[16];
-    guest_registers_read(vcpu, registers);
+    vcpu_gprs(vcpu, registers);
     uint64_t linear = guest_operand_address(vcpu, decoded, registers);
     return guest_linear_read(vcpu, linear, to, bytes) == bytes;
 }

@@ -17,9 +17,6 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
 /* Copies memory at a linear address; fewer bytes than `size` where the next page is absent. */
 unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigned size);
 
-/* As instructions number them; RSP among them. */
-void guest_registers_read(struct vcpu *vcpu, uint64_t registers[16]);
-
 /* By the code segment that the guest is in. */
 enum decode_mode guest_decode_mode(struct vcpu *vcpu);
 

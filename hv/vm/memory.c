@@ -1,16 +1,20 @@
 /* Accesses to guest-physical addresses that are not RAM: a device's registers, or nothing at all. */
+#include "core/pages.h"
 #include "debug.h"
 #include "vm/decode.h"
 #include "vm/guest_memory.h"
 #include "vm/handlers.h"
 #include "vm/mmio.h"
 
-/* Does the instruction's operand begin where the violation was? If not, its first part is RAM. */
+/* Does the instruction's operand begin where the violation was? If not, its first part is RAM. An operand
+ * within a page is where that page is, which the processor has just translated. */
 static bool starts_at(struct vcpu *vcpu, const struct decoded *decoded,
                       const uint64_t registers[16], uint64_t address) {
-    uint64_t physical;
-    return guest_translate(vcpu, guest_operand_address(vcpu, decoded, registers), &physical) &&
-           physical == address;
+    uint64_t physical, linear = guest_operand_address(vcpu, decoded, registers);
+    if (linear % PAGE_SIZE + decoded->operand_size <= PAGE_SIZE) {
+        return linear % PAGE_SIZE == address % PAGE_SIZE;
+    }
+    return guest_translate(vcpu, linear, &physical) && physical == address;
 }
 
 enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
@@ -36,7 +40,7 @@ enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
         return crash_because(vcpu, exit, "an access to a device that is no plain MOV");
     }
     uint64_t registers[16];
-    guest_registers_read(vcpu, registers);
+    vcpu_gprs(vcpu, registers);
     const struct mmio_device *device =
         mmio_find(devices, VM_DEVICES, address, decoded.operand_size);
     if (!device || !starts_at(vcpu, &decoded, registers, address)) {

@@ -21,6 +21,26 @@ uint64_t vcpu_gpr(struct vcpu *vcpu, unsigned number) {
     return number == RSP ? virt->get(vcpu, VCPU_RSP) : words[slots[number & 15]];
 }
 
+void vcpu_gprs(struct vcpu *vcpu, uint64_t registers[16]) {
+    const struct guest_registers *r = &vcpu->registers;
+    registers[0] = r->rax;
+    registers[1] = r->rcx;
+    registers[2] = r->rdx;
+    registers[3] = r->rbx;
+    registers[RSP] = virt->get(vcpu, VCPU_RSP);
+    registers[5] = r->rbp;
+    registers[6] = r->rsi;
+    registers[7] = r->rdi;
+    registers[8] = r->r8;
+    registers[9] = r->r9;
+    registers[10] = r->r10;
+    registers[11] = r->r11;
+    registers[12] = r->r12;
+    registers[13] = r->r13;
+    registers[14] = r->r14;
+    registers[15] = r->r15;
+}
+
 void vcpu_set_gpr(struct vcpu *vcpu, unsigned number, uint64_t value) {
     uint64_t *words = (uint64_t *)&vcpu->registers;
     if (number == RSP) {

@@ -92,6 +92,7 @@ enum vcpu_register {
 
 /* A general-purpose register by its encoding, RAX 0 to R15 15. RSP is the hardware's. */
 uint64_t vcpu_gpr(struct vcpu *vcpu, unsigned number);
+void vcpu_gprs(struct vcpu *vcpu, uint64_t registers[16]); /* all of them, by their encodings */
 void vcpu_set_gpr(struct vcpu *vcpu, unsigned number, uint64_t value);
 
 /* In 64-bit mode, as opposed to compatibility mode and all others. */
