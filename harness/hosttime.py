@@ -13,6 +13,27 @@ _MOST_STOPPED = 1
 _MOST_WAITED = 9
 
 
+def processor_seconds(pid: int, proc: Path = Path("/proc")) -> float:
+    """Seconds for which a process's threads have had a processor: those that it still has."""
+    return sum(ns for ns, _ in _schedstats(proc / str(pid)).values()) / 1e9
+
+
+def _schedstats(process: Path) -> dict[str, tuple[int, int]]:
+    """Nanoseconds on a processor and waiting for one, by thread; empty where Linux counts none."""
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        threads = list((process / "task").iterdir())
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            ran, waited = (thread / "schedstat").read_text().split()[:2]
+            found[thread.name] = int(ran), int(waited)
+        except (OSError, ValueError):
+            continue  # it ended, or this kernel does not count
+    return found
+
+
 class HostTime:
     """Watches one process from now on.
 
@@ -65,14 +86,4 @@ class HostTime:
             return ""
 
     def _delays(self) -> dict[str, int]:
-        found: dict[str, int] = {}
-        try:
-            threads = list((self._process / "task").iterdir())
-        except OSError:
-            return found
-        for thread in threads:
-            try:
-                found[thread.name] = int((thread / "schedstat").read_text().split()[1])
-            except (OSError, IndexError, ValueError):
-                continue  # it ended, or this kernel does not count
-        return found
+        return {thread: waited for thread, (_, waited) in _schedstats(self._process).items()}

@@ -8,14 +8,17 @@ host: they stand beside another figure of the same run, and nothing is a test of
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.bench.figures import Figure, Say
 
-PARTS = ("exits", "where", "scale", "boots", "startup", "idle", "rivals")
-CHECKED = ("exits",)
+PARTS = (
+    *("exits", "breakdown", "nested", "walks", "scale"),
+    *("workers", "boots", "startup", "idle", "rivals"),
+)
+CHECKED = ("exits", "scale")
 """What `--check` measures: the parts that are exact and quick."""
 
 
@@ -65,19 +68,12 @@ def main(
 
 
 def measure(part: str, say: Say) -> list[Figure]:
-    """The figures of one part."""
-    from harness.bench import boots, breakdown, exits, idle, rivals, scale, startup
+    """The figures of one part: of the module that has its name."""
+    from importlib import import_module
 
-    measures: dict[str, Callable[[Say], list[Figure]]] = {
-        "exits": exits.measure,
-        "where": breakdown.measure,
-        "scale": scale.measure,
-        "boots": boots.measure,
-        "startup": startup.measure,
-        "idle": idle.measure,
-        "rivals": rivals.measure,
-    }
-    return measures[part](say)
+    module = import_module(f"harness.bench.{part}")
+    figures: list[Figure] = module.measure(say)
+    return figures
 
 
 def keep(part: str, measured: Sequence[Figure]) -> None:

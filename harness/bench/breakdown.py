@@ -23,19 +23,18 @@ def measure(say: Say) -> list[Figure]:
     for where in EXACT:
         say(f"the instructions of a CPUID on {where.name}")
         for name, count in by_symbol(where).most_common():
-            found.append(
-                Figure("where", f"{where.name}, CPUID: {name}", count, "instructions", exact=True)
-            )
+            name = f"{where.name}, CPUID: {name}"
+            found.append(Figure("breakdown", name, count, "instructions", exact=True))
     return found
 
 
-def by_symbol(where: Where) -> Counter[str]:
-    """How many instructions each function executes from a CPUID's exit to the VM entry."""
+def by_symbol(where: Where, exits_before: int = _EXITS_BEFORE) -> Counter[str]:
+    """How many instructions each function executes from that exit, of a CPUID, to the VM entry."""
     modules = [guest("exit-cost", "exit-cost")]
     with machine(where, modules, words="trace=off", stopped=True) as started:
         running = started.running
         assert isinstance(running, BochsDebugged)
-        text = running.trace_after_exits(_EXITS_BEFORE, _MOST)
+        text = running.trace_after_exits(exits_before, _MOST)
     symbols = image.symbols(project.image())
     counts: Counter[str] = Counter()
     for address, mnemonic in _LINE.findall(text):

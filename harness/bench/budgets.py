@@ -34,11 +34,14 @@ def read() -> Mapping[str, float]:
 
 
 def passed(figures: Sequence[Figure], budgets: Mapping[str, float]) -> list[str]:
-    """A sentence for each exact figure that passes its budget, and for each that has none."""
+    """A sentence for each exact figure that passes its budget, and for each that has none though
+    its part has budgets.
+    """
     complaints = []
+    parts = {key.partition(": ")[0] for key in budgets}
     for figure in figures:
         budget = budgets.get(figure.key)
-        if not figure.exact or figure.value is None:
+        if not figure.exact or figure.value is None or figure.part not in parts:
             continue
         if budget is None:
             complaints.append(f"{figure.key} is {figure.shown()}, and has no budget.")

@@ -18,7 +18,7 @@ from harness.bench.figures import Figure
 from harness.verdict import bad_usage
 
 START, END = "<!-- hv bench: start -->", "<!-- hv bench: end -->"
-PLOTS = ("exits.svg", "scale.svg")
+PLOTS = ("exits.svg", "scale.svg", "workers.svg")
 
 
 def bring_up_to_date() -> int:
@@ -63,42 +63,74 @@ def host() -> str:
 
 
 def table(figures: Sequence[Figure], date: str, machine: str) -> str:
-    """In Markdown: where the figures are from, then a row a figure."""
+    """In Markdown: where the figures are from, then tables, and a row for each that is in none."""
     lines = [
         f"Measured by `make bench ARGS=--document` on {date}: {machine}.",
         "Instructions are exact, the same on any host; seconds are this host's, busy as it was.",
         "",
-        *exit_table([f for f in figures if f.part == "exits"]),
-        "| | figure | value | |",
-        "|---|---|---|---|",
     ]
+
+    def of(*parts: str) -> list[Figure]:
+        return [one for one in figures if one.part in parts and one.value is not None]
+
+    lines += grid("instructions (nested: ticks)", of("exits", "nested"), by_kind=True)
+    lines += breakdown(of("breakdown"))
+    lines += grid("walks of page tables", of("walks"), by_kind=False)
+    lines += grid("guests at once", of("scale"), by_kind=True)
+    in_tables = of("exits", "nested", "breakdown", "walks", "scale")
+    rows = []
     before = ""
     for figure in figures:
-        if figure.part == "exits":
+        if figure in in_tables:
             continue
         part = figure.part if figure.part != before else ""
         before = figure.part
         name = figure.name.replace("|", "\\|")
-        lines.append(f"| {part} | {name} | {figure.shown()} | {figure.note} |")
-    return "\n".join(lines)
+        rows.append(f"| {part} | {name} | {figure.shown()} | {figure.note} |")
+    head = ["| | figure | value | |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(head if rows else ()), *rows])
 
 
-def exit_table(figures: Sequence[Figure]) -> list[str]:
-    """The costs of exits as a table of their own: a row a kind, a column a processor and trace."""
-    cells: dict[str, dict[str, str]] = {}
+def grid(title: str, figures: Sequence[Figure], *, by_kind: bool) -> list[str]:
+    """A table of figures called "PLACE: KIND": a row a kind and a column a place, or the other
+    way. Units that differ are in the cells.
+    """
+    cells: dict[str, dict[str, Figure]] = {}
     columns: dict[str, None] = {}
     for figure in figures:
-        column, _, kind = figure.name.partition(": ")
+        place, _, kind = figure.name.partition(": ")
+        row, column = (kind, place) if by_kind else (place, kind)
         columns[column] = None
-        cells.setdefault(kind, {})[column] = f"{figure.value:g}"
+        cells.setdefault(row, {})[column] = figure
     if not cells:
         return []
-    head = f"| instructions | {' | '.join(columns)} |"
-    rows = [
-        f"| {kind} | {' | '.join(row.get(column, '') for column in columns)} |"
-        for kind, row in cells.items()
+    plain = all(figure.unit in ("instructions", "ticks") for figure in figures)
+
+    def shown(figure: Figure | None) -> str:
+        if figure is None:
+            return ""
+        note = f" ({figure.note})" if figure.note and not by_kind else ""
+        return f"{figure.value:g}" if plain else figure.shown() + note
+
+    return [
+        f"| {title} | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+        *(
+            f"| {name} | {' | '.join(shown(row.get(column)) for column in columns)} |"
+            for name, row in cells.items()
+        ),
+        "",
     ]
-    return [head, "|---" * (len(columns) + 1) + "|", *rows, ""]
+
+
+def breakdown(figures: Sequence[Figure]) -> list[str]:
+    """A sentence a place: how many instructions each function has of an exit."""
+    places: dict[str, list[str]] = {}
+    for figure in figures:
+        place, _, function = figure.name.partition(": ")
+        places.setdefault(place, []).append(f"`{function}` {figure.value:g}")
+    lines = [f"- {place}, by function: {', '.join(parts)}." for place, parts in places.items()]
+    return [*lines, ""] if lines else []
 
 
 if __name__ == "__main__":

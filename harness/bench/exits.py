@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from harness import trace
 from harness.bench.figures import Figure, Say
-from harness.bench.machines import EXACT, PATIENCE, Where, guest, machine
+from harness.bench.machines import COUNTED, EXACT, PATIENCE, Where, guest, machine
 from harness.trace import Exit, Trace
 
 _COST = re.compile(r"^exit-cost\| cost of (?P<name>.+): (?P<ticks>0x[0-9a-f]+) ticks\r?$", re.M)
@@ -17,7 +17,7 @@ AIMS = {("VT-x", "off", "CPUID"): 110, ("VT-x", "on", "CPUID"): 135}
 def measure(say: Say) -> list[Figure]:
     """All exits on each processor, without a trace and with one; RunEnded as machines do."""
     found: list[Figure] = []
-    for where in EXACT:
+    for where in (*EXACT, *([COUNTED] if COUNTED.usable else [])):
         for traced in ("off", "on"):
             say(f"exits on {where.name}, trace {traced}")
             for name, ticks in costs(where, traced).items():

@@ -22,10 +22,19 @@ class Where:
     name: str
     engine: str
     cpu: str | None = None
+    requires: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether this host has the engine."""
+        return choose.engine(self.engine).availability().usable
 
 
 EXACT = (Where("VT-x", "bochs"), Where("AMD-V", "bochs", "ryzen"))
 """On Bochs a tick is an instruction, and each run is like the others to the tick."""
+
+COUNTED = Where("AMD-V by QEMU", "qemu-tcg", requires=("deterministic",))
+"""QEMU counts instructions too, if told to."""
 
 
 def guest(image: str, name: str, words: str = "") -> Module:
@@ -40,15 +49,17 @@ def machine(
     modules: Sequence[Module],
     *,
     words: str = "",
+    image: Path | None = None,
     memory_mib: int = 128,
     stopped: bool = False,
 ) -> Iterator[Machine]:
     """A machine that has just been started; it and its files end with the context.
 
-    ``stopped``: it waits at the image's first instruction, on Bochs.
+    ``image``: what it boots instead of the hypervisor. ``stopped``: it waits at the image's first
+    instruction, on Bochs.
     """
     boot = Boot(
-        project.image(),
+        image or project.image(),
         modules=tuple(modules),
         command_line=words,
         cpu_model=where.cpu,
@@ -56,6 +67,6 @@ def machine(
         stopped=stopped,
     )
     with tempfile.TemporaryDirectory(prefix="vanderpool-bench-") as place:
-        engine = choose.choose((), (), where.engine).engine
+        engine = choose.choose(where.requires, (), where.engine).engine
         with Machine.start(engine, boot, Path(place) / "run", limit=PATIENCE) as started:
             yield started

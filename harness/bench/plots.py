@@ -16,11 +16,13 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 .grid { stroke: #d0d7de }
 .page { fill: #ffffff }
 .s0 { fill: #0969da; stroke: #0969da } .s1 { fill: #bc4c00; stroke: #bc4c00 }
+.s2 { fill: #6639ba; stroke: #6639ba }
 .line { fill: none; stroke-width: 2 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .quiet { fill: #9198a1 } .grid { stroke: #3d444d }
   .page { fill: #0d1117 }
   .s0 { fill: #4493f8; stroke: #4493f8 } .s1 { fill: #f0883e; stroke: #f0883e }
+  .s2 { fill: #ab7df8; stroke: #ab7df8 }
   .line { fill: none }
 }
 """
@@ -40,7 +42,9 @@ def of(part: str, figures: Sequence[Figure]) -> Mapping[str, str]:
     if part == "exits":
         return {"exits.svg": _exits(figures)}
     if part == "scale":
-        return {"scale.svg": _scale(figures)}
+        return {"scale.svg": _charts("Guests in one hypervisor", figures)}
+    if part == "workers":
+        return {"workers.svg": _charts("Machines at once", figures)}
     return {}
 
 
@@ -57,18 +61,18 @@ def _exits(figures: Sequence[Figure]) -> str:
     )
 
 
-def _scale(figures: Sequence[Figure]) -> str:
+def _charts(title: str, figures: Sequence[Figure]) -> str:
     found: dict[str, dict[str, float]] = {}
     for figure in figures:
         count, _, name = figure.name.partition(": ")
         if figure.value is None:
             continue
-        found.setdefault(name, {})[count.removesuffix(" guests")] = figure.value
+        found.setdefault(name, {})[count] = figure.value
     charts = []
     for name, row in found.items():
         unit = next(f.unit for f in figures if f.name.endswith(f": {name}"))
         charts.append((f"{name} ({unit})", list(row), Series(name, list(row.values()))))
-    return lines("Guests in one hypervisor", charts)
+    return lines(title, charts)
 
 
 def bars(title: str, labels: Sequence[str], series: Sequence[Series]) -> str:
@@ -115,7 +119,7 @@ def lines(title: str, charts: Sequence[tuple[str, Sequence[str], Series]]) -> st
         for (x, y), label, value in zip(points, labels, series.values, strict=True):
             body.append(f'<circle class="s0" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
             body.append(_text(x, y - 8 if y > top + 16 else y + 18, f"{value:.4g}", "", "middle"))
-            body.append(_text(x, top + height + 18, f"{label} guests", "quiet", "middle"))
+            body.append(_text(x, top + height + 18, label, "quiet", "middle"))
     return _svg(52 + len(charts) * (height + 58), body)
 
 

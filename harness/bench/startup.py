@@ -23,8 +23,6 @@ from harness.verdict import RunEnded, Verdict
 
 SAMPLES = 5
 MORE_SCENARIOS = 10
-SUITE = 16  # scenarios
-WORKERS = (1, 2, 3, 4)
 _PATIENCE = 120.0  # seconds for any one command
 
 
@@ -44,8 +42,6 @@ def measure(say: Say) -> list[Figure]:
         say(f"{MORE_SCENARIOS + 1} scenarios in one pytest session")
         each = each_more("bochs", directory)
         each_qemu = each_more("qemu-tcg", directory)
-        say("a suite by the number of its workers")
-        workers = _workers(directory)
 
     def figure(name: str, seconds: float, aim: str = "") -> Figure:
         note = f"{seconds / bare:.2f} x bare QEMU" + (f"; aim {aim}" if aim else "")
@@ -60,26 +56,11 @@ def measure(say: Say) -> list[Figure]:
         figure("each more scenario in a pytest session on qemu-tcg", each_qemu, "0.4 s"),
         figure("python -c pass", python),
         figure("hv --version, cold", version, "0.15 s"),
-        *(
-            figure(f"{SUITE} scenarios by {count} worker{'s' * (count > 1)}", seconds)
-            for count, seconds in workers.items()
-        ),
     ]
 
 
 def _hv() -> list[str]:
     return [sys.executable, "-m", "harness"]
-
-
-def _workers(directory: Path) -> dict[int, float]:
-    """Seconds for the same scenarios on Bochs with so many workers; empty without pytest-xdist."""
-    from importlib.util import find_spec
-
-    if find_spec("xdist") is None:
-        return {}
-    place = _copies("hello", directory / "suite", SUITE)
-    command = [*_pytest(), "--engine", "bochs", str(place), "-n"]
-    return {count: timed([*command, str(count)], directory) for count in WORKERS}
 
 
 def _median(sample: Callable[[], float]) -> float:
@@ -127,18 +108,18 @@ def _refusals(directory: Path) -> tuple[float, float, float]:
     argv += ["-serial", "null", "-serial", "null"]
     argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-kernel", str(project.image())]
     argv += ["-initrd", f"{guest} name=hello"]
-    place = _copies("no-vmx", directory / "refusals", SAMPLES)
+    place = copies("no-vmx", directory / "refusals", SAMPLES)
     report = directory / "junit.xml"
     for _ in range(3):
         bare += [timed(argv, directory, allowed=(0, 2 << 1 | 1)) for _ in range(3)]
-        timed([*_pytest(), f"--junit-xml={report}", str(place)], directory)
+        timed([*pytest_command(), f"--junit-xml={report}", str(place)], directory)
         cases = [float(case.get("time", "nan")) for case in ET.parse(report).iter("testcase")]
         first.append(cases[0])
         inside += cases[1:]
     return statistics.median(bare), statistics.median(inside), statistics.median(first)
 
 
-def _copies(name: str, parent: Path, count: int) -> Path:
+def copies(name: str, parent: Path, count: int) -> Path:
     """A directory with ``count`` scenarios like the project's scenario ``name``."""
     text = scenario.find(name).path.read_text(encoding="utf-8")
     place = parent / "scenarios"
@@ -148,7 +129,8 @@ def _copies(name: str, parent: Path, count: int) -> Path:
     return place
 
 
-def _pytest() -> list[str]:
+def pytest_command() -> list[str]:
+    """Pytest with the harness's plugin, as the start of a command."""
     plugins = [] if _installed() else ["-p", "harness.pytest_plugin"]
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugins]
 
@@ -161,10 +143,10 @@ def _installed() -> bool:
 
 def each_more(engine: str, directory: Path) -> float:
     """How much each scenario beyond the first adds to a pytest session on ``engine`` (seconds)."""
-    place = _copies("hello", directory / f"hellos-{engine}", MORE_SCENARIOS + 1)
+    place = copies("hello", directory / f"hellos-{engine}", MORE_SCENARIOS + 1)
     one, all_of_them = [], []
     for _ in range(3):
-        command = [*_pytest(), "--engine", engine]
+        command = [*pytest_command(), "--engine", engine]
         one.append(timed([*command, str(place / "hello-00.toml")], directory))
         all_of_them.append(timed([*command, str(place)], directory))
     return (statistics.median(all_of_them) - statistics.median(one)) / MORE_SCENARIOS

@@ -26,8 +26,12 @@ def test_a_figure_at_its_budget_passes() -> None:
 
 
 def test_an_exact_figure_without_a_budget_is_complained_about() -> None:
-    (sentence,) = budgets.passed([exact("new", 1)], {})
+    (sentence,) = budgets.passed([exact("new", 1)], {"exits: old": 1})
     assert sentence == "exits: new is 1 instructions, and has no budget."
+
+
+def test_a_part_that_has_no_budgets_is_not_checked() -> None:
+    assert budgets.passed([exact("new", 1)], {"scale: old": 1}) == []
 
 
 def test_wall_clock_figures_are_never_checked() -> None:
