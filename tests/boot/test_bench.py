@@ -40,7 +40,7 @@ def test_a_check_that_fails_names_figure_value_and_budget(hv: Hv) -> None:
     tests = hv.root / "tests"
     tests.mkdir(exist_ok=True)
     (tests / "budgets.toml").write_text(text.replace(budget, budget.replace("110", "109")))
-    done = hv("bench", "--check", "--json")
+    done = hv("bench", "exits", "--check", "--json")
     assert done.returncode == 1, done.stderr
     (complaint,) = done.stderr.splitlines()
     sentence = "exits: VT-x, trace off: CPUID is 110 instructions, over its budget of 109."
