@@ -34,7 +34,7 @@ class Series:
     """Values under one name; of a plot all series have the same labels."""
 
     name: str
-    values: Sequence[float]
+    values: Sequence[float]  # NaN: there is none of this
 
 
 def of(part: str, figures: Sequence[Figure]) -> Mapping[str, str]:
@@ -55,7 +55,10 @@ def _exits(figures: Sequence[Figure]) -> str:
         if figure.value is not None and name.startswith("trace off: ") and "(NOP)" not in name:
             found.setdefault(where, {})[name.removeprefix("trace off: ")] = figure.value
     labels = list(next(iter(found.values()), {}))
-    series = [Series(where, [row[label] for label in labels]) for where, row in found.items()]
+    series = [
+        Series(where, [row.get(label, math.nan) for label in labels])
+        for where, row in found.items()
+    ]
     return bars(
         "An exit, from the guest's instruction to its next one (instructions)", labels, series
     )
@@ -79,7 +82,7 @@ def bars(title: str, labels: Sequence[str], series: Sequence[Series]) -> str:
     """Horizontal bars, a group a label, on one linear scale."""
     left, right, top, bar = 150, 60, 64, 13
     group = bar * len(series) + 10
-    most = max((max(s.values, default=0) for s in series), default=0) or 1
+    most = max((value for s in series for value in s.values if value > 0), default=1)
     scale = (_WIDTH - left - right) / most
     body = [_text(16, 26, title, "title")]
     for index, one in enumerate(series):
@@ -90,10 +93,13 @@ def bars(title: str, labels: Sequence[str], series: Sequence[Series]) -> str:
         y = top + row * group
         body.append(_text(left - 10, y + bar * len(series) / 2 + 4, label, "", "end"))
         for index, one in enumerate(series):
-            width, at = one.values[row] * scale, y + index * bar
+            value = one.values[row]
+            if math.isnan(value):
+                continue
+            width, at = value * scale, y + index * bar
             size = f'width="{width:.1f}" height="{bar - 2}"'
             body.append(f'<rect class="s{index}" x="{left}" y="{at}" {size}/>')
-            body.append(_text(left + width + 6, at + bar - 3, f"{one.values[row]:.0f}", "quiet"))
+            body.append(_text(left + width + 6, at + bar - 3, f"{value:.0f}", "quiet"))
     return _svg(top + group * len(labels) + 10, body)
 
 
