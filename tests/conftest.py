@@ -29,6 +29,13 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text name no test: gzip's have the time in them, and all workers of a
+    session must find the same names.
+    """
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 @dataclass
 class Hv:
     """Runs ``hv`` in a checkout; knows every process that comes of it by a mark it inherits."""
