@@ -56,11 +56,11 @@ static unsigned pending(const struct pic_chip *chip) {
     if (chip->special_mask) {
         holding &= (uint8_t)~chip->mask;
     }
-    if (chip->special_fully_nested) { /* the slave may have something better than before */
-        holding &= (uint8_t)~chip->slaves;
-    }
     unsigned held = first(chip, holding);
-    return held == NONE || rank(chip, input) < rank(chip, held) ? input : NONE;
+    /* "Special fully nested": a slave in service is not locked out, it may have something better than
+     * before. All inputs behind it are. */
+    bool again = chip->special_fully_nested && input == held && chip->slaves >> input & 1;
+    return held == NONE || again || rank(chip, input) < rank(chip, held) ? input : NONE;
 }
 
 /* In both modes a request lasts only as long as its line is high (data sheet, figure 9: the request

@@ -124,7 +124,8 @@ static void write_modem_control(struct uart *uart, uint8_t value) {
 static void write_fifo_control(struct uart *uart, uint8_t value) {
     static const uint8_t triggers[] = {1, 4, 8, 14};
     bool enable = value & FCR_ENABLE;
-    if (enable != uart->fifo || value & FCR_CLEAR_RECEIVED) {
+    /* PC16550D 8.4: bit 0 must be 1 as the others are written, or they mean nothing. */
+    if (enable != uart->fifo || (enable && value & FCR_CLEAR_RECEIVED)) {
         uart->count = 0;
     }
     uart->fifo = enable;

@@ -298,6 +298,10 @@ void check_a_better_one_of_the_slave_waits_unless_specially_fully_nested(void) {
     expect(!pic_output(&pic));
     pulse(&pic, 9);
     expect_interrupt(&pic, SLAVE_VECTOR + 1);
+    pulse(&pic, 4);
+    expect(!pic_output(&pic)); /* the slave alone is let through, not what comes after it */
+    pulse(&pic, 1);
+    expect_interrupt(&pic, MASTER_VECTOR + 1);
 }
 
 void check_icw1_forgets_mask_service_rotation_and_edges(void) {

@@ -134,6 +134,15 @@ void check_clearing_or_switching_fifos_empties_them(void) {
     }
 }
 
+void check_commands_to_fifos_that_are_off_mean_nothing(void) {
+    struct uart uart = enabled(RECEIVED);
+    uart_receive(&uart, 'x');
+    uart_write(&uart, FCR, 0x02);
+    expect_equal(uart_read(&uart, LSR), 0x61);
+    expect(uart_interrupt(&uart));
+    expect_equal(uart_read(&uart, DATA), 'x');
+}
+
 void check_enabling_the_sent_interrupt_raises_it_and_reading_it_clears_it(void) {
     struct uart uart = enabled(0);
     uart_write(&uart, IER, SENT);
