@@ -26,7 +26,8 @@ enum apic_register {
 enum {
     SPURIOUS_ENABLE = 1 << 8,
     LVT_MASKED = 1 << 16,
-    LVT_NMI = 4 << 8, /* the delivery mode, 11.5.1 */
+    LVT_PERIODIC = 1 << 17, /* 11.5.4 */
+    LVT_NMI = 4 << 8,       /* the delivery mode, 11.5.1 */
     DIVIDE_BY_1 = 0xb,
     COMMAND_TO_SELF = 1 << 18, /* fixed delivery; 11.6.1 */
     FIRST_X2APIC_MSR = 0x800,
@@ -38,6 +39,9 @@ enum { VECTOR_TIMER = 0xf0, VECTOR_KICK = 0xf1, VECTOR_SPURIOUS = 0xff };
 static volatile uint32_t *registers; /* NULL: in x2APIC mode, by MSRs */
 static uint64_t ticks_per_tsc;       /* of the timer, as a fixed-point number: 32.32 */
 static uint64_t armed;               /* the TSC time for which the timer is set; 0: it is not */
+
+/* Timer ticks, 20 us. A deadline that is nearer, or past, is one that is so far away. */
+static uint64_t shortest;
 
 static uint32_t read(unsigned which) {
     return registers ? registers[which / 4]
@@ -134,27 +138,39 @@ bool apic_start(void) {
     write(APIC_LVT_TIMER, LVT_MASKED | VECTOR_TIMER); /* mode one-shot */
     write(APIC_DIVIDE, DIVIDE_BY_1);
     measure_timer();
-    write(APIC_LVT_TIMER, VECTOR_TIMER);
+    shortest = (uint64_t)((unsigned __int128)(time_tsc_hz() / 50000) * ticks_per_tsc >> 32);
+    write(APIC_LVT_TIMER, LVT_PERIODIC | VECTOR_TIMER);
     return true;
 }
 
 void apic_stop(void) {
     write(APIC_LVT_TIMER, LVT_MASKED | VECTOR_TIMER);
-    write(APIC_INITIAL_COUNT, 0);
     apic_take_interrupts();
+}
+
+/* Nothing is due any more. */
+static void disarm(void) {
+    write(APIC_INITIAL_COUNT, 0);
     armed = 0;
 }
 
+/*
+ * The timer is periodic, for one interrupt may not be enough. QEMU 7.2 can lose it on its way to the
+ * processor: its VMRUN sets V_IRQ's bit in the word of requests without the lock under which the timer sets
+ * its own (helper_vmrun, cpu_interrupt). The APIC then holds a request that nobody looks at, and a guest
+ * that spins has the processor for good. And an NMI between STI and HLT lets it in before HLT.
+ */
 void apic_set_deadline(uint64_t deadline) {
     uint64_t now = rdtsc();
     if (deadline == armed && now < deadline) {
-        return; /* later than that the interrupt should be there: who has seen it, or an emulator, lost it */
+        return;
     }
     const uint64_t longest = 0xffffffff;
     uint64_t left = deadline > now ? deadline - now : 0;
     uint64_t count = (uint64_t)((unsigned __int128)left * ticks_per_tsc >> 32);
-    /* 0 would stop it. A count cut short ends early: whoever asked looks at the time. */
-    write(APIC_INITIAL_COUNT, (uint32_t)(count > longest ? longest : count ? count : 1));
+    /* A count cut short ends early: whoever asked looks at the time. */
+    count = count < shortest ? shortest : count > longest ? longest : count;
+    write(APIC_INITIAL_COUNT, (uint32_t)count);
     armed = deadline;
 }
 
@@ -164,11 +180,11 @@ void apic_kick(void) {
 
 void apic_take_interrupts(void) {
     asm volatile("sti; nop; nop; cli" : : : "memory");
-    armed = 0; /* it may have been the timer's, which has run out then */
+    disarm(); /* it may have been the timer's, and that time is over */
 }
 
 void apic_wait(uint64_t deadline) {
     apic_set_deadline(deadline);
     asm volatile("sti; hlt; cli" : : : "memory");
-    armed = 0;
+    disarm();
 }

@@ -16,7 +16,7 @@ void apic_admit_nmis(void);
 bool apic_start(void);
 void apic_stop(void);
 
-/* One timer interrupt at this TSC time, or at once if that has passed. */
+/* A timer interrupt at this TSC time, or soon if that has passed; again and again until some are taken. */
 void apic_set_deadline(uint64_t deadline);
 
 /* An interrupt to ourselves, pending from now on. */

@@ -32,6 +32,14 @@ static void set_cr8(uint64_t value) {
     asm volatile("mov %0, %%cr8" : : "r"(value) : "memory");
 }
 
+enum { WAITING = 0x60 };
+static bool interrupted;
+
+static void note_interrupt(struct interrupt_frame *frame) {
+    (void)frame;
+    interrupted = true;
+}
+
 static uint64_t get_cr8(void) {
     uint64_t value;
     asm volatile("mov %%cr8, %0" : "=r"(value));
@@ -154,6 +162,11 @@ static void cr8(void) {
     check("CR8's reserved bits are #GP",
           refused(set_cr8, 16) && refused(set_cr8, 1ul << 32) && get_cr8() == 9);
     set_cr8(0);
+    hypercall(HYPERCALL_INTERRUPT, WAITING, 0); /* held back: RFLAGS.IF is 0 */
+    check("CR8 is written while an interrupt waits", accepted(set_cr8, 15) && get_cr8() == 15);
+    set_cr8(0);
+    asm volatile("sti; nop; cli" : : : "memory");
+    check("an interrupt that waited while CR8 was written comes", interrupted);
 }
 
 static void debug_registers(void) {
@@ -261,6 +274,7 @@ static void check_absent_leaves(void) {
 int guest_main(void) {
     check_absent_leaves();
     interrupts_start();
+    interrupts_handle(WAITING, note_interrupt);
     cr0();
     cr3();
     cr4();

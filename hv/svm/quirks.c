@@ -23,12 +23,14 @@ enum {
 };
 
 /* The trial guest is the hypervisor itself, in its own address space, where it has two instructions. */
-extern const char trial_code[], trial_mov_cr3[];
+extern const char trial_code[], trial_mov_cr3[], trial_mov_cr8[];
 asm(".pushsection .text\n"
     "trial_code: nop; hlt\n"
     "trial_mov_cr3: mov %rcx, %cr3; hlt\n"
+    "trial_mov_cr8: mov %rcx, %cr8; hlt\n"
     ".popsection");
 #define RESERVED_IN_CR3 (1ull << 59)
+#define RESERVED_IN_CR8 (1ull << 4)
 
 /* The hypervisor itself is never stepped. It goes on where it was. */
 static bool is_single_step(struct trap_frame *frame) {
@@ -77,12 +79,24 @@ static void report(void) {
         {svm_quirks.debug_exits_lose_dr6, "the exit of #DB loses DR6"},
         {svm_quirks.single_steps_follow_exits, "single-step traps follow exits"},
         {svm_quirks.cr3_unchecked, "MOV CR3 takes reserved bits"},
+        {svm_quirks.cr8_unchecked, "MOV CR8 takes reserved bits"},
     };
     for (unsigned i = 0; i < sizeof quirks / sizeof quirks[0]; i++) {
         if (quirks[i].found) {
             print("svm", "not as the manual says: %s", quirks[i].text);
         }
     }
+}
+
+/* Does a move of this value to a control register do without #GP? */
+static bool takes(struct svm_vcpu *trial, const char *mov, uint64_t value) {
+    set_up(trial->vmcb, 0);
+    trial->vmcb->state.rip = (uint64_t)mov;
+    trial->vmcb->control.intercept_exceptions = ~0u;
+    trial->vcpu.registers.rcx = value;
+    svm_clear_gif();
+    svm_vmrun(trial);
+    return trial->vmcb->control.exitcode != EXIT_GP;
 }
 
 void svm_quirks_try(void) {
@@ -116,13 +130,8 @@ void svm_quirks_try(void) {
         trap_recover = 0;
     }
 
-    set_up(trial->vmcb, 0);
-    trial->vmcb->state.rip = (uint64_t)trial_mov_cr3;
-    trial->vmcb->control.intercept_exceptions = ~0u;
-    trial->vcpu.registers.rcx = read_cr3() | RESERVED_IN_CR3;
-    svm_clear_gif();
-    svm_vmrun(trial);
-    svm_quirks.cr3_unchecked = trial->vmcb->control.exitcode != EXIT_GP;
+    svm_quirks.cr3_unchecked = takes(trial, trial_mov_cr3, read_cr3() | RESERVED_IN_CR3);
+    svm_quirks.cr8_unchecked = takes(trial, trial_mov_cr8, RESERVED_IN_CR8);
 
     pages_free(trial->vmcb, 1);
     pages_free(trial, 1);

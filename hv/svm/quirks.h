@@ -15,6 +15,9 @@ struct svm_quirks {
     bool single_steps_follow_exits;
     /* APM 2 3.1.2: reserved bits in CR3 are #GP. QEMU's TCG takes them, and VMRUN would refuse them. */
     bool cr3_unchecked;
+    /* 3.1.4: so they are in CR8. QEMU's TCG takes those too, and QEMU 7.2 aborts at a write while V_IRQ
+     * is set. */
+    bool cr8_unchecked;
 };
 
 /* Valid after svm_quirks_try, which needs AMD-V on and the local APIC's timer off. */

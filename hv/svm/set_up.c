@@ -48,8 +48,9 @@ static void set_control(struct svm_vcpu *vcpu, uint64_t n_cr3) {
     struct vmcb_control *control = &vcpu->vmcb->control;
     /* CR0 and CR4 are checked, and CR4 shows the guest its own MCE. CR3 and (as V_TPR) CR8 are the guest's
      * own, if the processor checks what it puts there. */
-    control->intercept_cr_read = 1 << 4;
-    control->intercept_cr_write = (uint16_t)(1 << 0 | svm_quirks.cr3_unchecked << 3 | 1 << 4);
+    const unsigned cr8 = svm_quirks.cr8_unchecked << 8;
+    control->intercept_cr_read = (uint16_t)(1 << 4 | cr8);
+    control->intercept_cr_write = (uint16_t)(1 << 0 | svm_quirks.cr3_unchecked << 3 | 1 << 4 | cr8);
     for (unsigned i = 0; i < sizeof intercepts / sizeof intercepts[0]; i++) {
         vmcb_set_intercept(vcpu->vmcb, intercepts[i], true);
     }
