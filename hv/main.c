@@ -87,6 +87,10 @@ static void parse_command_line(const char *text) {
 static void parse_modules(void) {
     for (unsigned i = 0; i < boot_info.module_count; i++) {
         if (boot_file_is_data(&boot_info.modules[i])) {
+            if (boot_file_has_options(&boot_info.modules[i])) { /* one that names itself, say */
+                refuse("bad-option", "initrd= or module= names a module that has options: %s",
+                       boot_info.modules[i].string);
+            }
             continue;
         }
         struct vm_options *options = &vm_options[guest_count];

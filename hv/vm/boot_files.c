@@ -54,6 +54,14 @@ bool boot_file_is_data(const struct boot_module *module) {
     return false;
 }
 
+bool boot_file_has_options(const struct boot_module *module) {
+    const char *rest = boot_arguments(module->string);
+    while (*rest == ' ') {
+        rest++;
+    }
+    return *rest;
+}
+
 const struct boot_module *boot_file_find(const char *text) {
     const struct boot_module *found = NULL;
     for (unsigned i = 0; i < boot_info.module_count; i++) {

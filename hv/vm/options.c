@@ -61,11 +61,9 @@ static struct guest_file data_file(const struct vm_options *options, const struc
         refuse("bad-option", "%s: %s=%s is the name of none, or several, of the modules",
                options->name, word->key, word->value);
     }
-    for (const char *rest = boot_arguments(module->string); *rest; rest++) {
-        if (*rest != ' ') {
-            refuse("bad-option", "%s: %s=%s names a module that has options, as a guest has",
-                   options->name, word->key, word->value);
-        }
+    if (boot_file_has_options(module)) {
+        refuse("bad-option", "%s: %s=%s names a module that has options, as a guest has",
+               options->name, word->key, word->value);
     }
     return (struct guest_file){(const uint8_t *)module->start, module->end - module->start};
 }

@@ -23,5 +23,8 @@ void vm_options_parse(const struct boot_module *module, struct vm_options *optio
 /* Is it data that some guest names? */
 bool boot_file_is_data(const struct boot_module *module);
 
+/* Has its string more than a name? Data must not: then it would be a guest that nobody starts. */
+bool boot_file_has_options(const struct boot_module *module);
+
 /* The boot module that the first word of `text` names; NULL if there is none, or more than one. */
 const struct boot_module *boot_file_find(const char *text);

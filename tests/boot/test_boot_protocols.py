@@ -209,6 +209,18 @@ def test_a_wrong_word_stops_the_boot_by_name(
     assert said in machine.expect_record("refused", reason="bad-option")["message"]
 
 
+@pytest.mark.parametrize("second", ["q name=q boot=linux initrd=p", "q"])
+def test_a_guest_that_is_also_data_stops_the_boot(boot_machine: BootMachine, second: str) -> None:
+    """Named by itself or by another one, it would never be started, and nobody would say so."""
+    first = "p name=p boot=linux initrd=p" if second == "q" else "p name=p boot=linux initrd=q"
+    machine = boot_machine(
+        modules=[Module(IMAGE, first), Module(IMAGE, second)], engine="bochs",
+        requires=["virtualization"],
+    )  # fmt: skip
+    refused = machine.expect_record("refused", reason="bad-option")
+    assert "names a module that has options: p name=p" in refused["message"]
+
+
 def test_guests_of_a_scenario_get_a_machine_that_holds_them(
     hv_scenario: RunScenario, tmp_path: Path
 ) -> None:
