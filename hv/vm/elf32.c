@@ -75,6 +75,9 @@ bool elf32_read(const struct guest_file *file, struct elf32_image *image,
                                      "p_filesz 0x%x of segment %u is more than p_memsz 0x%x",
                                      one.filesz, i, one.memsz);
         }
+        if (!one.filesz) {
+            one.offset = 0; /* zeros alone: linkers put p_offset anywhere, past the end too */
+        }
         if ((uint64_t)one.offset + one.filesz > file->size) {
             return load_refuse_image(refusal,
                                      "p_offset 0x%x and p_filesz 0x%x of segment %u reach "

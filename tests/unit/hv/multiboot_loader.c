@@ -239,6 +239,17 @@ static void expect_refusals(void (*make)(void), const struct field *fields, unsi
     }
 }
 
+void check_a_segment_of_zeros_alone_may_be_said_to_lie_anywhere(void) {
+    struct loading loading;
+    make_elf();
+    put_number(kernel, LAST + 4, 4, UINT32_MAX);
+    put_number(kernel, LAST + 16, 4, 0);
+    begin(&loading);
+    expect(loading_loads(&loading));
+    expect(guest_is_zero(&loading, TEXT_ADDRESS + TEXT_SIZE, MEMORY));
+    end(&loading);
+}
+
 void check_each_field_of_an_elf_kernel_broken_alone_is_refused_by_its_name(void) {
     expect_refusals(make_elf, broken_elf, sizeof broken_elf / sizeof broken_elf[0]);
 }
