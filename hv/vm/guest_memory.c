@@ -48,6 +48,9 @@ static bool walk(const struct vm *vm, uint64_t root, struct walk_shape shape, ui
         if (maps_page) {
             uint64_t offset_mask = (1ull << shift) - 1;
             *physical = (entry & ENTRY_ADDRESS & ~offset_mask) | (linear & offset_mask);
+            if (level == 2 && shape.entry_size == 4) {
+                *physical |= (entry >> 13 & 0xff) << 32; /* 4 MiB pages, SDM 3A table 4-4 */
+            }
             return true;
         }
         table = entry & ENTRY_ADDRESS;
