@@ -48,14 +48,24 @@ static bool walk(const struct vm *vm, uint64_t root, struct walk_shape shape, ui
         if (maps_page) {
             uint64_t offset_mask = (1ull << shift) - 1;
             *physical = (entry & ENTRY_ADDRESS & ~offset_mask) | (linear & offset_mask);
-            if (level == 2 && shape.entry_size == 4) {
-                *physical |= (entry >> 13 & 0xff) << 32; /* 4 MiB pages, SDM 3A table 4-4 */
-            }
             return true;
         }
         table = entry & ENTRY_ADDRESS;
     }
     return false;
+}
+
+/* 32-bit paging's pages of 4 MiB, which may lie above 4 GiB: SDM 3A table 4-4. */
+static bool in_4m_page(const struct vm *vm, uint64_t directory, uint64_t linear,
+                       uint64_t *physical) {
+    const uint64_t present_page = ENTRY_PRESENT | ENTRY_LARGE;
+    uint64_t entry = 0;
+    if (!read_entry(vm, directory + (linear >> 22 & 0x3ff) * 4, 4, &entry) ||
+        (entry & present_page) != present_page) {
+        return false;
+    }
+    *physical = (entry >> 13 & 0xff) << 32 | (entry & 0xffc00000) | (linear & 0x3fffff);
+    return true;
 }
 
 bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
@@ -76,8 +86,10 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
         return entry & ENTRY_PRESENT &&
                walk(vcpu->vm, entry & ENTRY_ADDRESS, below, linear, physical);
     }
-    struct walk_shape two_level = {2, 10, 4, cr4 & CR4_PSE ? 2 : 1};
-    return walk(vcpu->vm, cr3 & 0xfffff000, two_level, linear, physical);
+    uint64_t directory = cr3 & 0xfffff000;
+    struct walk_shape two_level = {2, 10, 4, 1};
+    return (cr4 & CR4_PSE && in_4m_page(vcpu->vm, directory, linear, physical)) ||
+           walk(vcpu->vm, directory, two_level, linear, physical);
 }
 
 enum decode_mode guest_decode_mode(struct vcpu *vcpu) {
