@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness import bench
-from harness.bench import breakdown, budgets, exits
+from harness.bench import breakdown, budgets, exits, walks
 from harness.bench.machines import COUNTED, EXACT, Where
 from tests.conftest import Hv
 
@@ -31,6 +31,14 @@ def test_the_instructions_of_an_exit_are_those_that_its_guest_waits_for(where: W
 
 def test_the_assembly_of_an_exit_is_as_short_as_the_best_known() -> None:
     assert breakdown.by_symbol(EXACT[0])["vmx_exit_entry"] <= ENTRY_AND_EXIT
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_a_memory_walk_misses_the_tlb_as_a_guest_and_bare() -> None:
+    for pages, levels in ((None, 0), ("2M", 3)):
+        one = walks.walked(Where("QEMU", "qemu-tcg"), pages)
+        assert one.levels == levels
+        assert one.miss > 2  # at some 100
 
 
 def test_a_check_that_fails_names_figure_value_and_budget(hv: Hv) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import budgets, document, plots
+from harness.bench import budgets, document, plots, walks
 from harness.bench.figures import Figure
 from harness.verdict import RunEnded, Verdict
 
@@ -48,6 +48,10 @@ def test_damaged_budgets_are_one_sentence(
     with pytest.raises(RunEnded) as ended:
         budgets.read()
     assert ended.value.verdict is Verdict.BAD_USAGE
+
+
+def test_a_walk_of_two_dimensions_reads_as_many_entries_as_the_manual_says() -> None:
+    assert [walks.entries_read(levels) for levels in (0, 2, 3, 4)] == [4, 14, 19, 24]
 
 
 def test_plots_are_well_formed_and_have_every_value() -> None:
