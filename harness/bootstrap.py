@@ -94,6 +94,10 @@ CAUSES = (
         r"[Tt]imed out|ProxyError",
         UNREACHABLE,
     ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|[Cc]ertificate verification failed",
+        "this machine does not trust the package server's certificate",
+    ),
     (r"Could not get lock", "another package manager is at work"),
     (r"DO NOT MATCH THE HASHES", "a download is not what harness/requirements.lock promises"),
     (r"Read-only file system|Permission denied", "this directory can't be written"),

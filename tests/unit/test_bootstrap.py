@@ -146,17 +146,36 @@ def test_old_package_lists_are_refreshed_once(machine: Machine, complaint: str) 
     assert verbs == ["install", "update", "install"]
 
 
-def test_an_unreachable_server_is_named_as_the_cause(
-    machine: Machine, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("complaint", "words"),
+    [
+        (
+            "Failed to fetch gcc.deb  Temporary failure resolving 'deb.example'",
+            "the network or the package server can't be reached",
+        ),
+        (
+            "Failed to fetch gcc.deb  Certificate verification failed: self-signed certificate",
+            "this machine does not trust the package server's certificate",
+        ),
+        (
+            "Failed to fetch (_ssl.c:992): CERTIFICATE_VERIFY_FAILED\n"
+            "ERROR: No matching distribution found for gcc==13",
+            "this machine does not trust the package server's certificate",
+        ),
+    ],
+    ids=["unreachable", "apt-certificate", "pip-certificate"],
+)
+def test_what_keeps_a_server_from_answering_is_named_as_the_cause(
+    machine: Machine, complaint: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machine.complaint = "Failed to fetch gcc.deb  Temporary failure resolving 'deb.example'"
+    machine.complaint = complaint
     machine.with_apt()
     machine.lists.unlink()
     machine.program("apt-cache")
     assert machine.set_up() == bootstrap.FAILED
     said = capsys.readouterr().err
-    assert "Failed to fetch gcc.deb" in said
-    assert said.splitlines()[-1].endswith("the network or the package server can't be reached")
+    assert complaint.splitlines()[0] in said
+    assert said.splitlines()[-1].endswith(words)
 
 
 def test_without_root_or_sudo_one_line_says_what_to_install(
