@@ -21,12 +21,16 @@ PATIENCE = 60.0  # seconds; only a hang takes so long
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C even where a script's background job was told to ignore it.
+    """Give what tests start the usual signals, also under nohup and as a script's background job.
 
-    Whether SIGINT is ignored passes on to every process that a test starts, and tests send it.
+    Whether a signal is ignored passes on to every process that a test starts, and tests send it.
+    One that has a handler here is the default there.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # still not the end of this session
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

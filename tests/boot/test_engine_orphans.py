@@ -19,7 +19,6 @@ Kernel = Callable[[str], Path]
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 HARNESS = """
-import signal
 import sys
 from pathlib import Path
 from harness import choose
@@ -27,7 +26,6 @@ from harness.engines.base import Boot
 from harness.machine import Machine
 from harness.verdict import RunEnded
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup lets it be ignored
 engine, image, directory, limit = sys.argv[1:]
 boot = Boot(Path(image))
 try:
