@@ -22,11 +22,13 @@ enum {
 struct instruction {
     uint8_t bytes[LONGEST], rex;
     unsigned count, opcode; /* its place, behind the prefixes */
+    enum decode_mode mode;
 };
 
 static void fetch(struct svm_vcpu *vcpu, struct instruction *i) {
-    i->count = guest_fetch(&vcpu->vcpu, i->bytes, LONGEST);
-    i->opcode = instruction_prefixes(i->bytes, i->count, vcpu_in_64_bit_mode(&vcpu->vcpu), &i->rex);
+    i->mode = guest_decode_mode(&vcpu->vcpu);
+    i->count = guest_fetch(&vcpu->vcpu, i->mode, i->bytes, LONGEST);
+    i->opcode = instruction_prefixes(i->bytes, i->count, i->mode == DECODE_64, &i->rex);
 }
 
 /* The operand in memory is the one that a MOV with the same prefixes and the same ModRM has, and that
@@ -41,12 +43,12 @@ static bool lmsw_from_memory(struct svm_vcpu *vcpu, const struct instruction *i,
             mov[count++] = from == i->opcode + 1 ? MOV_R_RM : i->bytes[from];
         }
     }
-    if (decode_mov(mov, count, guest_decode_mode(&vcpu->vcpu), &decoded) != DECODE_OK) {
+    if (decode_mov(mov, count, i->mode, &decoded) != DECODE_OK) {
         return false;
     }
     decoded.length++;
     *length = decoded.length;
-    return guest_operand_read(&vcpu->vcpu, &decoded, source, sizeof *source);
+    return guest_operand_read(&vcpu->vcpu, i->mode, &decoded, source, sizeof *source);
 }
 
 /* False: this is no instruction that makes this exit; the bytes have changed since it was fetched. */

@@ -28,8 +28,9 @@ static bool is_on_execution(uint64_t dr7, unsigned breakpoint) {
 static bool at_mov_dr(struct svm_vcpu *vcpu) {
     enum { ESCAPE = 0x0f, MOV_FROM_DR = 0x21, MOV_TO_DR = 0x23 };
     uint8_t bytes[2];
-    return guest_fetch(&vcpu->vcpu, bytes, sizeof bytes) == sizeof bytes && bytes[0] == ESCAPE &&
-           (bytes[1] == MOV_FROM_DR || bytes[1] == MOV_TO_DR);
+    enum decode_mode mode = guest_decode_mode(&vcpu->vcpu);
+    return guest_fetch(&vcpu->vcpu, mode, bytes, sizeof bytes) == sizeof bytes &&
+           bytes[0] == ESCAPE && (bytes[1] == MOV_FROM_DR || bytes[1] == MOV_TO_DR);
 }
 
 /* An instruction breakpoint where RIP is, or a general detect; else a single step if there is one; else

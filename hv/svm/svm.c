@@ -100,8 +100,9 @@ unsigned svm_instruction_length(struct svm_vcpu *vcpu) {
         return (unsigned)(control->nrip - vcpu->vmcb->state.rip);
     }
     uint8_t bytes[15];
-    unsigned count = guest_fetch(&vcpu->vcpu, bytes, sizeof bytes);
-    return instruction_length(bytes, count, vcpu_in_64_bit_mode(&vcpu->vcpu), row->length);
+    enum decode_mode mode = guest_decode_mode(&vcpu->vcpu);
+    unsigned count = guest_fetch(&vcpu->vcpu, mode, bytes, sizeof bytes);
+    return instruction_length(bytes, count, mode == DECODE_64, row->length);
 }
 
 static void skip_instruction(struct vcpu *vcpu) {

@@ -11,7 +11,7 @@ enum { RBP = 5 }; /* as instructions encode it */
 static void record_code(struct vcpu *vcpu) {
     uint8_t code[CODE_BYTES];
     char text[2 * CODE_BYTES + 1] = "";
-    unsigned count = guest_fetch(vcpu, code, sizeof code);
+    unsigned count = guest_fetch(vcpu, guest_decode_mode(vcpu), code, sizeof code);
     for (unsigned i = 0; i < count; i++) {
         format(text + 2 * i, 3, "%02x", code[i]);
     }

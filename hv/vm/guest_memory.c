@@ -69,16 +69,17 @@ static bool in_4m_page(const struct vm *vm, uint64_t directory, uint64_t linear,
 }
 
 bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
-    uint64_t cr0 = virt->get(vcpu, VCPU_CR0), cr3 = virt->get(vcpu, VCPU_CR3);
-    uint64_t cr4 = virt->get(vcpu, VCPU_CR4), efer = virt->get(vcpu, VCPU_EFER);
-    if (!(cr0 & CR0_PG_64)) {
+    if (virt->get(vcpu, VCPU_EFER) &
+        EFER_LMA) { /* most guests; it says of PG and PAE what they are */
+        struct walk_shape four_level = {4, 9, 8, 3};
+        uint64_t root = virt->get(vcpu, VCPU_CR3) & ENTRY_ADDRESS;
+        return walk(vcpu->vm, root, four_level, linear, physical);
+    }
+    if (!(virt->get(vcpu, VCPU_CR0) & CR0_PG_64)) {
         *physical = linear;
         return true;
     }
-    if (efer & EFER_LMA) {
-        struct walk_shape four_level = {4, 9, 8, 3};
-        return walk(vcpu->vm, cr3 & ENTRY_ADDRESS, four_level, linear, physical);
-    }
+    uint64_t cr4 = virt->get(vcpu, VCPU_CR4);
     if (cr4 & CR4_PAE) {
         /* Those that the processor keeps since CR3 was loaded, whatever memory has now (4.4.1). */
         uint64_t entry = virt->get(vcpu, VCPU_PDPTE0 + (linear >> 30 & 3));
@@ -86,7 +87,7 @@ bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical) {
         return entry & ENTRY_PRESENT &&
                walk(vcpu->vm, entry & ENTRY_ADDRESS, below, linear, physical);
     }
-    uint64_t directory = cr3 & 0xfffff000;
+    uint64_t directory = virt->get(vcpu, VCPU_CR3) & 0xfffff000;
     struct walk_shape two_level = {2, 10, 4, 1};
     return (cr4 & CR4_PSE && in_4m_page(vcpu->vm, directory, linear, physical)) ||
            walk(vcpu->vm, directory, two_level, linear, physical);
@@ -99,19 +100,18 @@ enum decode_mode guest_decode_mode(struct vcpu *vcpu) {
     return virt->get(vcpu, VCPU_CS_RIGHTS) >> 14 & 1 ? DECODE_32 : DECODE_16;
 }
 
-uint64_t guest_operand_address(struct vcpu *vcpu, const struct decoded *decoded,
-                               const uint64_t registers[16]) {
+uint64_t guest_operand_address(struct vcpu *vcpu, enum decode_mode mode,
+                               const struct decoded *decoded, const uint64_t registers[16]) {
     static const enum vcpu_register bases[] = {
         [DECODE_ES] = VCPU_ES_BASE, [DECODE_CS] = VCPU_CS_BASE, [DECODE_SS] = VCPU_SS_BASE,
         [DECODE_DS] = VCPU_DS_BASE, [DECODE_FS] = VCPU_FS_BASE, [DECODE_GS] = VCPU_GS_BASE};
-    bool long_mode = vcpu_in_64_bit_mode(vcpu);
     uint64_t next = virt->get(vcpu, VCPU_RIP) + decoded->length;
     uint64_t linear = decode_effective_address(decoded, registers, next);
     /* In 64-bit mode only FS and GS have a base (SDM 3A 3.2.4). */
-    if (!long_mode || decoded->segment == DECODE_FS || decoded->segment == DECODE_GS) {
+    if (mode != DECODE_64 || decoded->segment == DECODE_FS || decoded->segment == DECODE_GS) {
         linear += virt->get(vcpu, bases[decoded->segment]);
     }
-    return long_mode ? linear : (uint32_t)linear;
+    return mode == DECODE_64 ? linear : (uint32_t)linear;
 }
 
 unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigned size) {
@@ -129,17 +129,17 @@ unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigne
     return count;
 }
 
-bool guest_operand_read(struct vcpu *vcpu, const struct decoded *decoded, void *to,
-                        unsigned bytes) {
+bool guest_operand_read(struct vcpu *vcpu, enum decode_mode mode, const struct decoded *decoded,
+                        void *to, unsigned bytes) {
     uint64_t registers[16];
     vcpu_gprs(vcpu, registers);
-    uint64_t linear = guest_operand_address(vcpu, decoded, registers);
+    uint64_t linear = guest_operand_address(vcpu, mode, decoded, registers);
     return guest_linear_read(vcpu, linear, to, bytes) == bytes;
 }
 
-unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size) {
+unsigned guest_fetch(struct vcpu *vcpu, enum decode_mode mode, uint8_t *to, unsigned size) {
     uint64_t linear = virt->get(vcpu, VCPU_RIP);
-    if (!vcpu_in_64_bit_mode(vcpu)) {
+    if (mode != DECODE_64) {
         linear = (uint32_t)(linear + virt->get(vcpu, VCPU_CS_BASE));
     }
     return guest_linear_read(vcpu, linear, to, size);

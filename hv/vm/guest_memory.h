@@ -20,12 +20,14 @@ unsigned guest_linear_read(struct vcpu *vcpu, uint64_t linear, void *to, unsigne
 /* By the code segment that the guest is in. */
 enum decode_mode guest_decode_mode(struct vcpu *vcpu);
 
-/* The linear address of the operand of the instruction at RIP. */
-uint64_t guest_operand_address(struct vcpu *vcpu, const struct decoded *decoded,
-                               const uint64_t registers[16]);
+/* The linear address of the operand of the instruction at RIP, in the guest's mode: who reads more than
+ * one thing of an instruction asks for the mode once. */
+uint64_t guest_operand_address(struct vcpu *vcpu, enum decode_mode mode,
+                               const struct decoded *decoded, const uint64_t registers[16]);
 
 /* Reads it, from RAM. False where not all of it is mapped and RAM. */
-bool guest_operand_read(struct vcpu *vcpu, const struct decoded *decoded, void *to, unsigned bytes);
+bool guest_operand_read(struct vcpu *vcpu, enum decode_mode mode, const struct decoded *decoded,
+                        void *to, unsigned bytes);
 
 /* Copies instruction bytes at the guest's RIP; fewer than `size` where the next page is absent. */
-unsigned guest_fetch(struct vcpu *vcpu, uint8_t *to, unsigned size);
+unsigned guest_fetch(struct vcpu *vcpu, enum decode_mode mode, uint8_t *to, unsigned size);

@@ -8,9 +8,9 @@
 
 /* Does the instruction's operand begin where the violation was? If not, its first part is RAM. An operand
  * within a page is where that page is, which the processor has just translated. */
-static bool starts_at(struct vcpu *vcpu, const struct decoded *decoded,
+static bool starts_at(struct vcpu *vcpu, enum decode_mode mode, const struct decoded *decoded,
                       const uint64_t registers[16], uint64_t address) {
-    uint64_t physical, linear = guest_operand_address(vcpu, decoded, registers);
+    uint64_t physical, linear = guest_operand_address(vcpu, mode, decoded, registers);
     if (linear % PAGE_SIZE + decoded->operand_size <= PAGE_SIZE) {
         return linear % PAGE_SIZE == address % PAGE_SIZE;
     }
@@ -34,8 +34,9 @@ enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
     }
     uint8_t bytes[DECODE_LONGEST];
     struct decoded decoded;
-    unsigned count = guest_fetch(vcpu, bytes, sizeof bytes);
-    if (decode_mov(bytes, count, guest_decode_mode(vcpu), &decoded) != DECODE_OK ||
+    enum decode_mode mode = guest_decode_mode(vcpu);
+    unsigned count = guest_fetch(vcpu, mode, bytes, sizeof bytes);
+    if (decode_mov(bytes, count, mode, &decoded) != DECODE_OK ||
         decoded.write != (exit->memory.access == MEMORY_WRITE)) {
         return crash_because(vcpu, exit, "an access to a device that is no plain MOV");
     }
@@ -43,7 +44,7 @@ enum vm_action handle_memory(struct vcpu *vcpu, const struct vm_exit *exit) {
     vcpu_gprs(vcpu, registers);
     const struct mmio_device *device =
         mmio_find(devices, VM_DEVICES, address, decoded.operand_size);
-    if (!device || !starts_at(vcpu, &decoded, registers, address)) {
+    if (!device || !starts_at(vcpu, mode, &decoded, registers, address)) {
         return crash_because(vcpu, exit, "an access that only partly lies on a device");
     }
     mmio_access(device, &decoded, address, registers);
