@@ -109,6 +109,16 @@ void check_a_vmcb_that_is_right_violates_nothing(void) {
     }
 }
 
+void check_each_type_of_the_pat_is_good_or_reserved_in_each_place(void) {
+    struct vmcb vmcb = good();
+    for (unsigned type = 0; type < 256; type++) {
+        for (unsigned place = 0; place < 64; place += 8) {
+            vmcb.state.g_pat = (0x0007040600070406 & ~(0xffull << place)) | (uint64_t)type << place;
+            expect_equal(svm_violation(&vmcb) != NULL, type > 7 || type == 2 || type == 3);
+        }
+    }
+}
+
 #define VIOLATES(words, change)                          \
     do {                                                 \
         struct vmcb vmcb = good();                       \
