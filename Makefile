@@ -79,7 +79,7 @@ check: setup  ## Look without running: ruff, mypy --strict, C warnings as errors
 	@echo 'check: mypy';         $(VENV)/mypy
 	@echo 'check: C warnings';   $(MAKE) --no-print-directory hv-warnings
 	@echo 'check: clang-format'; $(MAKE) --no-print-directory hv-format-check
-	@$(VENV)/clang-format --dry-run -Werror harness/appliance/inside/*.[ch] tests/unit/*.c
+	@$(VENV)/clang-format --dry-run -Werror harness/appliance/inside/*.[ch] tests/unit/*.c tests/unit/hv/*.[ch]
 
 bench: setup  ## Measure what exits, boots, tests and many guests cost (ARGS="exits scale" picks parts)
 	$(BUILD)

@@ -3,8 +3,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static void expect_page(const struct nested *ept, uint64_t guest, uint64_t host, unsigned permissions,
-                        uint64_t page_size) {
+static void expect_page(const struct nested *ept, uint64_t guest, uint64_t host,
+                        unsigned permissions, uint64_t page_size) {
     struct nested_walk walk = nested_walk(ept, guest);
     expect(walk.mapped);
     expect(!walk.misconfigured);
@@ -55,7 +55,8 @@ void check_the_ept_pointer_says_type_levels_and_flags(void) {
 void check_a_walk_shows_every_entry_on_the_way(void) {
     struct nested ept = ept_with(CAP_ALL);
     uint64_t guest = (1ull << 39) + 3 * GIB + 5 * 2 * MIB + 7 * 4 * KIB;
-    expect_equal(nested_map(&ept, guest, 0x123456000, 4096, NESTED_READ | NESTED_WRITE, MEMORY_WT), NESTED_OK);
+    expect_equal(nested_map(&ept, guest, 0x123456000, 4096, NESTED_READ | NESTED_WRITE, MEMORY_WT),
+                 NESTED_OK);
     struct nested_walk walk = nested_walk(&ept, guest + 0xabc);
     expect(walk.mapped && !walk.misconfigured);
     expect_equal(walk.levels, 4);
@@ -95,7 +96,8 @@ void check_an_address_above_48_bits_leads_nowhere(void) {
 
 void check_pages_are_as_large_as_capabilities_permit(void) {
     struct nested ept = ept_with(CAP_ALL);
-    expect_equal(nested_map(&ept, GIB, 4 * GIB, GIB + 2 * MIB + 4096, NESTED_RWX, MEMORY_WB), NESTED_OK);
+    expect_equal(nested_map(&ept, GIB, 4 * GIB, GIB + 2 * MIB + 4096, NESTED_RWX, MEMORY_WB),
+                 NESTED_OK);
     expect_page(&ept, GIB + 0x12345, 4 * GIB + 0x12345, NESTED_RWX, GIB);
     expect_page(&ept, 2 * GIB, 5 * GIB, NESTED_RWX, 2 * MIB);
     expect_page(&ept, 2 * GIB + 2 * MIB, 5 * GIB + 2 * MIB, NESTED_RWX, 4096);
@@ -149,7 +151,8 @@ void check_only_legal_permissions_are_given(void) {
     expect_equal(nested_protect(&without, 7 * 4096, 4096, NESTED_EXECUTE), NESTED_BAD_PERMISSION);
     expect_equal(nested_protect(&with, 7 * 4096, 4096, 0), NESTED_BAD_PERMISSION);
     expect_equal(nested_protect(&with, 7 * 4096, 4096, NESTED_WRITE), NESTED_BAD_PERMISSION);
-    expect_equal(nested_protect(&with, 7 * 4096, 4096, NESTED_WRITE | NESTED_EXECUTE), NESTED_BAD_PERMISSION);
+    expect_equal(nested_protect(&with, 7 * 4096, 4096, NESTED_WRITE | NESTED_EXECUTE),
+                 NESTED_BAD_PERMISSION);
     expect_equal(nested_walk(&without, 7 * 4096).permissions, NESTED_RWX);
     nested_stop(&without);
     ept_done(&with);
@@ -188,7 +191,8 @@ void check_pages_are_merged_again_when_nothing_tells_them_apart(void) {
     struct nested ept = ept_with(CAP_ALL);
     expect_equal(nested_map(&ept, 0, GIB, 2 * GIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
     uint64_t before = ept_digest(&ept);
-    expect_equal(nested_protect(&ept, GIB - 4096, 8192, NESTED_READ), NESTED_OK); /* both of them split */
+    expect_equal(nested_protect(&ept, GIB - 4096, 8192, NESTED_READ),
+                 NESTED_OK); /* both of them split */
     expect_equal(stand_in_pages_live(), 6);
     expect_equal(nested_protect(&ept, GIB - 4096, 4096, NESTED_RWX), NESTED_OK);
     expect_equal(stand_in_pages_live(), 4);
@@ -201,7 +205,8 @@ void check_pages_are_merged_again_when_nothing_tells_them_apart(void) {
 void check_what_is_mapped_piece_by_piece_is_merged_too(void) {
     struct nested ept = ept_with(CAP_ALL);
     for (uint64_t at = 0; at < GIB; at += 2 * MIB) { /* each in two halves, the upper one first */
-        expect_equal(nested_map(&ept, at + MIB, GIB + at + MIB, MIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
+        expect_equal(nested_map(&ept, at + MIB, GIB + at + MIB, MIB, NESTED_RWX, MEMORY_WB),
+                     NESTED_OK);
         expect_equal(nested_map(&ept, at, GIB + at, MIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
     }
     expect_page(&ept, 12345, GIB + 12345, NESTED_RWX, GIB);
@@ -221,8 +226,9 @@ void check_pages_that_differ_are_not_merged(void) {
     for (unsigned i = 0; i < COUNT(second); i++) {
         struct nested ept = ept_with(CAP_ALL);
         expect_equal(nested_map(&ept, 0, GIB, MIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
-        expect_equal(nested_map(&ept, MIB, second[i].host, MIB, second[i].permissions, second[i].type),
-                     NESTED_OK);
+        expect_equal(
+            nested_map(&ept, MIB, second[i].host, MIB, second[i].permissions, second[i].type),
+            NESTED_OK);
         expect_page(&ept, 0, GIB, NESTED_RWX, 4096);
         expect_page(&ept, MIB, second[i].host, second[i].permissions, 4096);
         ept_done(&ept);
@@ -238,7 +244,8 @@ void check_unmapping_part_leaves_the_rest(void) {
     expect_page(&ept, 4 * MIB - 1, GIB + 4 * MIB - 1, NESTED_RWX, 2 * MIB);
     expect_page(&ept, 8 * MIB + 4096, GIB + 8 * MIB + 4096, NESTED_RWX, 4096);
     expect_equal(stand_in_pages_live(), 4);
-    expect_equal(nested_map(&ept, 4 * MIB, GIB + 4 * MIB, 4 * MIB + 4096, NESTED_RWX, MEMORY_WB), NESTED_OK);
+    expect_equal(nested_map(&ept, 4 * MIB, GIB + 4 * MIB, 4 * MIB + 4096, NESTED_RWX, MEMORY_WB),
+                 NESTED_OK);
     expect_page(&ept, 0, GIB, NESTED_RWX, GIB); /* what fits in again is one page again */
     ept_done(&ept);
 }

@@ -97,7 +97,8 @@ void check_what_overlaps_is_refused(void) {
     struct nested ept = some_map();
     uint64_t digest = ept_digest(&ept), pages = stand_in_pages_live();
     for (unsigned i = 0; i < COUNT(bad); i++) {
-        expect_equal(nested_map(&ept, bad[i].guest, 0, bad[i].bytes, NESTED_RWX, MEMORY_WB), NESTED_OVERLAP);
+        expect_equal(nested_map(&ept, bad[i].guest, 0, bad[i].bytes, NESTED_RWX, MEMORY_WB),
+                     NESTED_OVERLAP);
         expect_same(&ept, digest, pages);
     }
     ept_done(&ept);
@@ -115,14 +116,16 @@ void check_what_is_not_mapped_can_not_be_unmapped_or_protected(void) {
     uint64_t digest = ept_digest(&ept), pages = stand_in_pages_live();
     for (unsigned i = 0; i < COUNT(bad); i++) {
         expect_equal(nested_unmap(&ept, bad[i].guest, bad[i].bytes), NESTED_NOT_MAPPED);
-        expect_equal(nested_protect(&ept, bad[i].guest, bad[i].bytes, NESTED_READ), NESTED_NOT_MAPPED);
+        expect_equal(nested_protect(&ept, bad[i].guest, bad[i].bytes, NESTED_READ),
+                     NESTED_NOT_MAPPED);
         expect_same(&ept, digest, pages);
     }
     ept_done(&ept);
 }
 
 /* Runs the operation with memory for 0 tables, then 1, and so on until it succeeds. */
-static void expect_all_or_nothing(enum nested_result (*operation)(struct nested *), uint64_t needs) {
+static void expect_all_or_nothing(enum nested_result (*operation)(struct nested *),
+                                  uint64_t needs) {
     for (uint64_t tables = 0; tables <= needs; tables++) {
         struct nested ept = some_map();
         uint64_t digest = ept_digest(&ept), pages = stand_in_pages_live();
@@ -187,7 +190,8 @@ void check_an_unmap_without_memory_for_tables_changes_nothing(void) {
 
 void check_a_map_larger_than_memory_for_its_tables_is_undone(void) {
     struct nested ept = ept_with(CAP_BASE); /* 4K pages only: 2 GiB of tables */
-    expect_equal(nested_map(&ept, 0, 0, 1ull << ADDRESS_BITS, NESTED_RWX, MEMORY_WB), NESTED_NO_MEMORY);
+    expect_equal(nested_map(&ept, 0, 0, 1ull << ADDRESS_BITS, NESTED_RWX, MEMORY_WB),
+                 NESTED_NO_MEMORY);
     expect_equal(stand_in_pages_live(), 1);
     expect_equal(nested_map(&ept, 0, 0, GIB, NESTED_RWX, MEMORY_WB), NESTED_OK);
     ept_done(&ept);

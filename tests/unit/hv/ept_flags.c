@@ -37,7 +37,8 @@ void check_dirty_pages_are_reported_once(void) {
     expect_equal(count, 0);
     expect_equal(bitmap[0], 0);
     expect(!ept.stale);
-    expect_equal(nested_take_accessed(&ept, 0, 8 * MIB, NULL, &count), NESTED_OK); /* holes and all */
+    expect_equal(nested_take_accessed(&ept, 0, 8 * MIB, NULL, &count),
+                 NESTED_OK); /* holes and all */
     expect_equal(count, 7);
     expect_equal(nested_take_accessed(&ept, 0, 8 * MIB, NULL, &count), NESTED_OK);
     expect_equal(count, 0);

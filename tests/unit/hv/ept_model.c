@@ -97,7 +97,8 @@ static bool every(uint64_t first, uint64_t count, bool mapped) {
 }
 
 static void step(struct nested *ept) {
-    static const unsigned permissions[] = {NESTED_RWX, NESTED_RWX, NESTED_READ, NESTED_READ | NESTED_EXECUTE};
+    static const unsigned permissions[] = {NESTED_RWX, NESTED_RWX, NESTED_READ,
+                                           NESTED_READ | NESTED_EXECUTE};
     static const enum memory_type types[] = {MEMORY_WB, MEMORY_WB, MEMORY_WB, MEMORY_UC};
     uint64_t first, count;
     random_range(&first, &count);
@@ -136,7 +137,8 @@ static void step(struct nested *ept) {
                                 : nested_protect(ept, guest, bytes, permission);
     }
     stand_in_pages_fail_after(UINT64_MAX);
-    expect(result == without || (short_of_memory && without == NESTED_OK && result == NESTED_NO_MEMORY));
+    expect(result == without ||
+           (short_of_memory && without == NESTED_OK && result == NESTED_NO_MEMORY));
     for (uint64_t i = first; result == NESTED_OK && i < first + count; i++) {
         model[i] = operation < 3    ? (host + (i - first) * 4096) | permission | type << 3
                    : operation == 3 ? 0

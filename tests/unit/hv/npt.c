@@ -1,7 +1,7 @@
 /* NPT's entries bit for bit (APM 2 5.3.3), written out so that svm/npt.c is checked. */
+#include "svm/npt.h"
 #include "check.h"
 #include "stand_in_pages.h"
-#include "svm/npt.h"
 
 #define P  (1ull << 0)
 #define W  (1ull << 1)
@@ -56,7 +56,7 @@ void check_every_permission_is_what_the_entry_says(void) {
 
 void check_what_an_entry_can_not_say_is_refused(void) {
     struct nested nested = tables(true);
-    static const unsigned bad[] = {0, NESTED_WRITE, NESTED_EXECUTE, NESTED_WRITE | NESTED_EXECUTE,
+    static const unsigned bad[] = {0, NESTED_WRITE,   NESTED_EXECUTE, NESTED_WRITE | NESTED_EXECUTE,
                                    8, NESTED_READ | 8};
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         expect_equal(nested_map(&nested, 0, 0, 4096, bad[i], MEMORY_WB), NESTED_BAD_PERMISSION);

@@ -119,12 +119,12 @@ void check_each_type_of_the_pat_is_good_or_reserved_in_each_place(void) {
     }
 }
 
-#define VIOLATES(words, change)                          \
-    do {                                                 \
-        struct vmcb vmcb = good();                       \
-        change;                                          \
-        const char *found = svm_violation(&vmcb);        \
-        expect(found && strstr(found, words));           \
+#define VIOLATES(words, change)                   \
+    do {                                          \
+        struct vmcb vmcb = good();                \
+        change;                                   \
+        const char *found = svm_violation(&vmcb); \
+        expect(found && strstr(found, words));    \
     } while (0)
 
 void check_each_violated_check_is_named(void) {
