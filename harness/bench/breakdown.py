@@ -1,56 +1,68 @@
-"""Where the instructions of one exit go, by symbol: Bochs's debugger shows each of them."""
+"""Where the instructions of each kind of exit go, by function."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
-from harness import image, project
+from harness.bench import exits, stepping
 from harness.bench.figures import Figure, Say
-from harness.bench.machines import EXACT, Where, guest, machine
-from harness.engines.base import Module
-from harness.engines.bochs_debugged import BochsDebugged
+from harness.bench.machines import EXACT, Where, guest
 from harness.verdict import RunEnded, Verdict
 
-_LINE = re.compile(r"^\(0\)\.\[\d+\] \[0x[0-9a-f]+\] [0-9a-f]+:([0-9a-f]+) \([^)]*\): (\S+)", re.M)
-_EXITS_BEFORE = 12  # the guest times its first CPUIDs by then; none of them sets the timer anew
-_MOST = 4000  # instructions of one exit
-_ENTRIES = ("vmresume", "vmrun")
+KINDS = {
+    "CPUID": ("cpuid", 0),
+    "CPUID, leaf 1": ("cpuid", 1),
+    "VMCALL": ("hypercall", 0),
+    "OUT, absent port": ("io", 0),
+    "OUT, device": ("io", 1),
+    "IN, device": ("io", 2),
+    "RDMSR": ("msr-read", 0),
+    "WRMSR": ("msr-write", 0),
+    "MMIO write": ("memory", 0),
+    "MMIO read": ("memory", 1),
+}
+"""By the names that the guest exit-cost has for them: their kind in a trace, and which row of that
+kind it is there."""
+
+_SAMPLES = 64  # exits a row, in hv/guests/exit-cost.c
+_LOOKED_AT = range(30, 36)  # of them: one costs what the guest says, unless something is due
 
 
 def measure(say: Say) -> list[Figure]:
-    """The instructions of a CPUID's exit by function; RunEnded where the debugger shows none."""
+    """The instructions of each kind of exit by function; RunEnded where the debugger shows none."""
     found = []
     for where in EXACT:
-        say(f"the instructions of a CPUID on {where.name}")
-        for name, count in by_symbol(where).most_common():
-            name = f"{where.name}, CPUID: {name}"
-            found.append(Figure("breakdown", name, count, "instructions", exact=True))
+        say(f"the instructions of each kind of exit on {where.name}")
+        for kind, counts in by_function(where, KINDS):
+            found += [_figure(where, kind, *one) for one in counts.most_common()]
+        for kind, counts in (
+            (exits.HLT, exits.waking(where, "off")),
+            (exits.TIMER, exits.switching(where, "off")),
+        ):
+            found += [_figure(where, kind, *one) for one in counts.most_common()]
     return found
 
 
-def by_symbol(where: Where) -> Counter[str]:
-    """How many instructions each function executes from a CPUID's exit to the VM entry."""
-    return executed(where, [guest("exit-cost", "exit-cost")], _EXITS_BEFORE, "off")
+def _figure(where: Where, kind: str, function: str, count: int) -> Figure:
+    name = f"{where.name}, {kind}: {function}"
+    return Figure("breakdown", name, count, "instructions", exact=True)
 
 
-def executed(
-    where: Where, modules: Sequence[Module], exits_before: int, traced: str
-) -> Counter[str]:
-    """The same of any exit of any guests, by its number; ``traced``: the boot word trace=.
-
-    RunEnded FAILED where the debugger shows none.
+def by_function(where: Where, kinds: Iterable[str]) -> Iterator[tuple[str, Counter[str]]]:
+    """For each of these kinds, how many instructions each function executes from the exit to the VM
+    entry: together with the guest's own instruction, what it costs the guest.
     """
-    with machine(where, modules, words=f"trace={traced}", stopped=True) as started:
-        running = started.running
-        assert isinstance(running, BochsDebugged)
-        text = running.trace_after_exits(exits_before, _MOST)
-    symbols = image.symbols(project.image())
-    counts: Counter[str] = Counter()
-    for address, mnemonic in _LINE.findall(text):
-        name = symbols.symbolize(int(address, 16)) or "?"
-        counts[name.partition("+")[0]] += 1
-        if mnemonic in _ENTRIES:
-            return counts
-    raise RunEnded(Verdict.FAILED, "Bochs's debugger showed no exit from its start to its end.")
+    modules = [guest("exit-cost", "exit-cost")]
+    recorded = stepping.recorded(where, modules)
+    costs = exits.costs(where, "off")
+    for name in kinds:
+        kind, row = KINDS[name]
+        numbers = [number for number, one in enumerate(recorded) if one.kind == kind]
+        for sample in _LOOKED_AT:
+            counts = stepping.executed(where, modules, numbers[row * _SAMPLES + sample], "off")
+            if counts.total() + 1 == costs[name]:
+                yield name, counts
+                break
+        else:
+            raise RunEnded(Verdict.FAILED, f"on {where.name} no exit costs what a {name} does.")

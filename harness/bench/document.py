@@ -1,4 +1,4 @@
-"""The README's table of figures and the plots in docs/, from what was left in build/bench.
+"""The README's table of figures, the plots in docs/ and docs/exit-costs.md, from build/bench.
 
 ``hv bench --document`` measures and then does this; ``python -m harness.bench.document`` only this.
 """
@@ -10,6 +10,7 @@ import json
 import platform
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness import generated, project
@@ -28,14 +29,20 @@ def bring_up_to_date() -> int:
     measured = [file for file in files if file.exists()]
     if not measured:
         raise bad_usage(f"nothing has been measured yet: {place} has no figures.")
-    body = table([figure for file in measured for figure in _read(file)], _today(measured), host())
+    figures = [figure for file in measured for figure in _read(file)]
+    body = table(figures, _today(measured), host())
     for plot in PLOTS:
         if (place / plot).exists():
             shutil.copyfile(place / plot, project.root() / "docs" / plot)
-    readme = project.root() / "README.md"
-    return generated.bring_up_to_date(
-        readme, lambda text: generated.replaced(text, START, body, END)
-    )
+    functions = by_function([one for one in figures if one.part == "breakdown"])
+    for name, part in (("README.md", body), ("docs/exit-costs.md", functions)):
+        if part:
+            _write(project.root() / name, part)
+    return 0
+
+
+def _write(document: Path, body: str) -> None:
+    generated.bring_up_to_date(document, lambda text: generated.replaced(text, START, body, END))
 
 
 def _read(file: Path) -> list[Figure]:
@@ -74,7 +81,7 @@ def table(figures: Sequence[Figure], date: str, machine: str) -> str:
         return [one for one in figures if one.part in parts and one.value is not None]
 
     lines += grid("instructions (nested: ticks)", of("exits", "nested"), by_kind=True)
-    lines += breakdown(of("breakdown"))
+    lines += sentences([one for one in of("breakdown") if _place(one).endswith(", CPUID")])
     lines += grid("walks of page tables", of("walks"), by_kind=False)
     lines += grid("guests at once", of("scale"), by_kind=True)
     in_tables = of("exits", "nested", "breakdown", "walks", "scale")
@@ -123,14 +130,31 @@ def grid(title: str, figures: Sequence[Figure], *, by_kind: bool) -> list[str]:
     ]
 
 
-def breakdown(figures: Sequence[Figure]) -> list[str]:
-    """A sentence a place: how many instructions each function has of an exit."""
+def _place(figure: Figure) -> str:
+    return figure.name.partition(": ")[0]
+
+
+def sentences(figures: Sequence[Figure]) -> list[str]:
+    """One a place: how many instructions each function has of an exit."""
     places: dict[str, list[str]] = {}
     for figure in figures:
-        place, _, function = figure.name.partition(": ")
-        places.setdefault(place, []).append(f"`{function}` {figure.value:g}")
+        function = figure.name.partition(": ")[2]
+        places.setdefault(_place(figure), []).append(f"`{function}` {figure.value:g}")
     lines = [f"- {place}, by function: {', '.join(parts)}." for place, parts in places.items()]
     return [*lines, ""] if lines else []
+
+
+def by_function(figures: Sequence[Figure]) -> str:
+    """A table a processor: how many instructions each function has of each kind of exit."""
+    processors: dict[str, list[Figure]] = {}
+    for figure in figures:
+        processor, _, kind = figure.name.partition(", ")
+        kind, _, function = kind.partition(": ")
+        processors.setdefault(processor, []).append(replace(figure, name=f"{kind}: `{function}`"))
+    lines: list[str] = []
+    for processor, of_it in processors.items():
+        lines += [f"## {processor}", "", *grid("instructions", of_it, by_kind=True)]
+    return "\n".join(lines).strip()
 
 
 if __name__ == "__main__":

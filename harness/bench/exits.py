@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
 
-from harness import trace
-from harness.bench import breakdown
+from harness.bench import stepping
 from harness.bench.figures import Figure, Say
 from harness.bench.machines import COUNTED, EXACT, PATIENCE, Where, guest, machine
-from harness.engines.base import Module
-from harness.trace import Exit
 from harness.verdict import RunEnded, Verdict
 
 _COST = re.compile(r"^exit-cost\| cost of (?P<name>.+): (?P<ticks>0x[0-9a-f]+) ticks\r?$", re.M)
 _SETTLED = 2  # the HLT that is looked at: caches and first times are behind it
 _ROUND = 3  # exits from one HLT of exit-cost to its next
 _SWITCHES = 40  # exits after which guests that only count do nothing but take turns
+HLT, TIMER = "HLT, awake at once", "timer, to the next guest"
 AIMS = {("VT-x", "off", "CPUID"): 110, ("VT-x", "on", "CPUID"): 135}
 
 
@@ -32,11 +30,13 @@ def measure(say: Say) -> list[Figure]:
                 found.append(_figure(where, f"trace {traced}: {name}", ticks, note))
             if where in EXACT:
                 say(f"waking from HLT and switching guests on {where.name}, trace {traced}")
+                woken, switched = (
+                    waking(where, traced).total() + 1,
+                    switching(where, traced).total(),
+                )
                 found += [
-                    _figure(where, f"trace {traced}: HLT, awake at once", waking(where, traced)),
-                    _figure(
-                        where, f"trace {traced}: timer, to the next guest", switching(where, traced)
-                    ),
+                    _figure(where, f"trace {traced}: {HLT}", woken),
+                    _figure(where, f"trace {traced}: {TIMER}", switched),
                 ]
     return found
 
@@ -58,35 +58,33 @@ def cost_lines(console: str) -> dict[str, int]:
     return {m["name"]: int(m["ticks"], 16) for m in _COST.finditer(console)}
 
 
-def waking(where: Where, traced: str) -> int:
-    """Instructions from a HLT to the first of the handler of an interrupt that is there already.
+def waking(where: Where, traced: str) -> Counter[str]:
+    """Instructions from a HLT to the first of the handler of an interrupt that is there already,
+    without HLT itself.
 
     No guest can see that of itself: Bochs's debugger shows it.
     """
     modules = [guest("exit-cost", "exit-cost")]
-    numbers = [n for n, one in enumerate(_all_exits(where, modules)) if one.kind == "hlt"]
+    numbers = [n for n, one in enumerate(stepping.recorded(where, modules)) if one.kind == "hlt"]
     found = []
     for first in numbers[_SETTLED : _SETTLED + 2]:  # now and then one has a window besides
         for number in range(first + 1, first + 1 + _ROUND):  # windows may exit without a record
-            counts = breakdown.executed(where, modules, number, traced)
+            counts = stepping.executed(where, modules, number, traced)
             if counts["handle_hlt"]:
-                found.append(counts.total() + 1)  # HLT itself
+                found.append(counts)
                 break
     if not found:
         raise RunEnded(Verdict.FAILED, f"on {where.name} no exit of a HLT was found.")
-    return min(found)
+    return min(found, key=Counter.total)
 
 
-def switching(where: Where, traced: str) -> int:
+def switching(where: Where, traced: str) -> Counter[str]:
     """Instructions between those of two guests, the first of which has had its slice."""
     modules = [guest("busy", f"busy-{number}") for number in range(2)]
     return min(
-        breakdown.executed(where, modules, number, traced).total()
-        for number in (_SWITCHES, _SWITCHES + 1)  # there, and back
+        (
+            stepping.executed(where, modules, number, traced)
+            for number in (_SWITCHES, _SWITCHES + 1)  # there, and back
+        ),
+        key=Counter.total,
     )
-
-
-def _all_exits(where: Where, modules: Sequence[Module]) -> Sequence[Exit]:
-    with machine(where, modules, words="trace=64K") as running:
-        running.wait(PATIENCE)
-        return trace.fetch(running.read_physical, running.boot.image).exits

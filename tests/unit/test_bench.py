@@ -72,6 +72,24 @@ def test_what_could_not_be_measured_is_in_the_table_with_its_reason() -> None:
     )
 
 
+def test_functions_have_a_row_and_kinds_of_exits_a_column_for_each_processor() -> None:
+    found = [
+        Figure("breakdown", f"{where}, {kind}: {function}", count, "instructions", exact=True)
+        for where, kind, function, count in (
+            ("VT-x", "CPUID, leaf 1", "answer", 76),
+            ("VT-x", "MMIO write", "walk", 123),
+            ("VT-x", "MMIO write", "answer", 4),
+            ("AMD-V", "MMIO write", "walk", 124),
+        )
+    ]
+    text = document.by_function(found)
+    vtx, amdv = text.split("## AMD-V")
+    assert "| instructions | CPUID, leaf 1 | MMIO write |" in vtx
+    assert "| `answer` | 76 | 4 |" in vtx
+    assert "| `walk` |  | 123 |" in vtx
+    assert "| `walk` | 124 |" in amdv
+
+
 def test_the_readme_has_the_table_and_its_plots_are_there() -> None:
     from harness import project
 
