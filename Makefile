@@ -14,7 +14,8 @@ MAKEFLAGS += --no-builtin-rules
 SCENARIO ?=
 ARGS     ?=
 PYTHON   ?= python3
-SKIP     := $(if $(filter skip,$(PACKAGES)),--skip-packages)
+DEBUGGER :=
+WANTED    = $(if $(filter skip,$(PACKAGES)),--skip-packages) $(DEBUGGER)
 
 # The images are for x86-64 whatever this machine is: anything else needs a cross compiler.
 ifndef CROSS_COMPILE
@@ -110,15 +111,17 @@ debug: setup  ## Boot SCENARIO under gdb, on QEMU, or on Bochs where no QEMU wil
 	$(BUILD)
 	@$(ALONE) $(VENV)/hv run $(or $(SCENARIO),demo) --gdb $(ARGS)
 
+test coverage debug: DEBUGGER := --debugger
+
 # A fast look first (some 50 ms); the full set-up only when something is missing or has changed.
 setup:  ## Only set up: packages, .venv (PACKAGES=skip leaves the system's packages alone)
-	@$(VENV)/python -ES -m harness.bootstrap --ready $(SKIP) 2>/dev/null || { \
+	@$(VENV)/python -ES -m harness.bootstrap --ready $(WANTED) 2>/dev/null || { \
 		command -v $(PYTHON) >/dev/null || \
 			{ echo 'setup: needs Python 3.11 or newer, and there is no $(PYTHON)' >&2; exit 1; }; \
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 			{ echo "setup: needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
 				"name a newer one: make PYTHON=python3.12" >&2; exit 1; }; \
-		$(PYTHON) -ES -m harness.bootstrap $(SKIP); }
+		$(PYTHON) -ES -m harness.bootstrap $(WANTED); }
 
 clean:  ## Remove what was built; .venv, the appliance and downloads of packages stay
 	@find build -mindepth 1 -maxdepth 1 ! -name .gitkeep ! -name appliance ! -name packages -exec rm -rf {} +

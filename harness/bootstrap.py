@@ -175,9 +175,9 @@ def update(apt: list[str]) -> str:
         return run([*apt, "update"])[1]
 
 
-def require_packages(host: Host) -> None:
+def require_packages(host: Host, debugger: bool) -> None:
     """See to it that everything from the system's own packages is there."""
-    absent = missing(host)
+    absent = missing(host, debugger)
     if not absent:
         return
     unknown = [part.what for part in absent if not part.packages]
@@ -186,7 +186,7 @@ def require_packages(host: Host) -> None:
     if host.manager != "apt-get":
         raise SetupError(by_hand(host, absent), MISSING)
     install(host, absent)
-    if still := missing(here()):
+    if still := missing(here(), debugger):
         names = ", ".join(part.what for part in still)
         raise SetupError(f"the packages are installed, but these are still not there: {names}")
 
@@ -251,13 +251,13 @@ def alone(root: Path) -> Iterator[None]:
         yield
 
 
-def set_up(root: Path, host: Host, skip_packages: bool = False) -> None:
+def set_up(root: Path, host: Host, skip_packages: bool, debugger: bool) -> None:
     """Do whatever is still to be done; quick where there is nothing."""
     started = time.monotonic()
     with alone(root):
         say(f"{host.name}, Python {sys.version.split()[0]}, into {root}")
         if not skip_packages:
-            require_packages(host)
+            require_packages(host, debugger)
         if not environment_ready(root):
             make_environment(root)
     say(f"ready after {time.monotonic() - started:.1f} s")
@@ -280,13 +280,14 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description="Set this checkout up.")
     parser.add_argument("--ready", action="store_true", help="only look: exit 0 if all is there")
     parser.add_argument("--skip-packages", action="store_true", help="leave system packages alone")
+    parser.add_argument("--debugger", action="store_true", help="gdb is needed too")
     options = parser.parse_args(arguments)
     try:
         host = here()
         if options.ready:
-            complete = options.skip_packages or not missing(host)
+            complete = options.skip_packages or not missing(host, options.debugger)
             return 0 if complete and environment_ready(root) else 1
-        set_up(root, host, options.skip_packages)
+        set_up(root, host, options.skip_packages, options.debugger)
     except SetupError as error:
         show(error, root)
         return error.code

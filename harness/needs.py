@@ -177,9 +177,19 @@ def parts(host: Host) -> list[Part]:
     ]
 
 
-def missing(host: Host) -> list[Part]:
-    """The parts that are not there."""
-    return [part for part in parts(host) if not part.present(host)]
+DEBUGGER = Part(
+    "gdb",
+    # Homebrew has none for today's Macs; there `hv run --gdb` says where another may connect.
+    lambda host: host.manager == "brew" or host.which("gdb") is not None,
+    dict.fromkeys(("apt-get", "dnf", "pacman"), "gdb"),
+)
+"""What `make debug` opens, and some tests; nothing else needs it."""
+
+
+def missing(host: Host, debugger: bool = False) -> list[Part]:
+    """The parts that are not there; ``debugger``: gdb is one."""
+    wanted = [*parts(host), DEBUGGER] if debugger else parts(host)
+    return [part for part in wanted if not part.present(host)]
 
 
 def packages(absent: list[Part], manager: str) -> list[str]:

@@ -26,7 +26,7 @@ case "$*" in
 *" update") touch {lists};;
 *install*)
     [ -e {lists} ] || {{ echo "E: {complaint}"; exit 100; }}
-    for name in gcc ld make bochs qemu-system-x86_64; do
+    for name in gcc ld make bochs qemu-system-x86_64 gdb; do
         printf '#!/bin/sh\\n' > {bin}/$name; chmod +x {bin}/$name
     done;;
 esac
@@ -125,6 +125,20 @@ def test_as_root_the_missing_packages_are_named_and_then_installed(
         "install --no-install-recommends gcc binutils make bochs bochsbios vgabios bochs-term "
         "qemu-system-x86"
     ]
+
+
+def test_gdb_is_installed_only_for_those_who_debug_and_test(machine: Machine) -> None:
+    machine.equip()
+    assert machine.set_up() == 0
+    assert machine.set_up("--ready") == 0
+    assert machine.set_up("--ready", "--debugger") == 1
+    apt = APT_GET.format(log=machine.log, lists=machine.lists, bin=machine.bin, complaint="")
+    machine.program("apt-get", apt)
+    machine.program("apt-cache")
+    assert machine.set_up("--debugger") == 0
+    (installed,) = [line for line in machine.ran() if line.startswith("apt-get")]
+    assert installed.endswith("install --no-install-recommends gdb")
+    assert machine.set_up("--ready", "--debugger") == 0
 
 
 def test_package_lists_are_fetched_first_where_there_are_none(machine: Machine) -> None:
