@@ -70,7 +70,7 @@ test-guests: setup  ## Run the slow tests: real systems as guests, on Intel and 
 	$(BUILD)
 	@$(ALONE) $(VENV)/python -m pytest -n 2 -m slow tests/scenarios tests/boot/test_real_systems.py tests/boot/test_linux_shell.py tests/boot/test_page_sizes.py $(ARGS)
 
-test-kvm: setup  ## Run what fits on QEMU with nested KVM, in the appliance: some ten minutes (Debian)
+test-kvm: setup  ## Run what fits on QEMU with nested KVM, in the appliance: some fifteen minutes (Debian)
 	$(BUILD)
 	@$(ALONE) $(VENV)/python -m pytest $(KVM_TESTS) --engine qemu-kvm-in-bochs -m 'not slow' $(ARGS)
 

@@ -1,8 +1,8 @@
 # How the hypervisor and its guests are built. Included by the Makefile at the top.
 #
-#   hv                all images: build/vanderpool.elf, build/vanderpool-selftest.elf,
-#                     build/vanderpool-vmentry.elf, build/probe.elf, build/guests/*.bin, and the
-#                     programs that real systems run as guests: linux-init.cpio, mach-task.elf
+#   hv                all images and guests, into build/
+#                     (vanderpool.elf, vanderpool-selftest.elf, vanderpool-vmentry.elf, probe.elf,
+#                     guests/*.bin, and the programs that real systems run as guests)
 #   hv-warnings       the same sources with every warning an error
 #   hv-format-check   clang-format over hv/ (CLANG_FORMAT names the program)
 

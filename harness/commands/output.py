@@ -48,5 +48,5 @@ def print_json(outcomes: Sequence[Outcome]) -> int:
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """That of the first run that did not end as it should; 0 if all did."""
+    """Of the first run whose verdict is not "passed", expected or not; 0 if all passed."""
     return next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--until-tick",
     type=click.IntRange(1),
     metavar="N",
-    help="Stop after so many emulated instructions instead of at the time limit: on Bochs at that "
+    help="Judge after so many emulated instructions instead of at the time limit: on Bochs at that "
     "one; on QEMU, for scenarios that require deterministic, once it is seen to be reached.",
 )
 @firmware_option

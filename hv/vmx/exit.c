@@ -42,7 +42,7 @@ RARE static void let_go_on(struct vmx_vcpu *vcpu, enum vm_action action) {
     vmx_prepare_entry(vcpu);
 }
 
-RARE static void look_further(struct vmx_vcpu *vcpu, enum vm_action action) {
+RARE static void follow_up(struct vmx_vcpu *vcpu, enum vm_action action) {
     if (trace_is_on()) {
         trace_end();
     }
@@ -64,7 +64,7 @@ static inline __attribute__((always_inline)) void exited(struct vmx_vcpu *vcpu, 
     }
     enum vm_action action = vm_handle_exit(&vcpu->vcpu, &vcpu->exit);
     if (action != VM_SKIP) {
-        look_further(vcpu, action);
+        follow_up(vcpu, action);
         return;
     }
     if (traced) {
