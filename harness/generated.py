@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,5 +22,5 @@ def bring_up_to_date(path: Path, updated: Callable[[str], str]) -> int:
     new = updated(old)
     if new != old:
         path.write_text(new, encoding="utf-8")
-    print(f"{path}: {'updated' if new != old else 'was up to date'}")
+    print(f"{path}: {'updated' if new != old else 'was up to date'}", file=sys.stderr)
     return 0

@@ -146,5 +146,13 @@ def directory() -> Path:
         import atexit
 
         _own = Session()
-        atexit.register(_own.close)
+        atexit.register(close)
     return _own.directory
+
+
+def close() -> None:
+    """End the session that this process opened, if it did; the next client opens another."""
+    global _own
+    if _own is not None:
+        _own.close()
+        _own = None

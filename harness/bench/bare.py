@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness import choose, project, supervise
 from harness.engines.bochs import Bochs
+from harness.engines.qemu import QemuTcg
 
 _FIRST_WORDS = b"hv: Vanderpool"
 _LIMIT = 120.0  # seconds
@@ -86,31 +87,39 @@ def bochs_by_grub(cd: Path) -> float:
 
 
 def grub_cd(directory: Path) -> Path:
-    """The CD in ``directory`` that boots the hypervisor with hello by GRUB; made if need be."""
+    """A CD in the empty ``directory`` that boots the hypervisor with hello by GRUB."""
     if shutil.which("grub-mkrescue") is None or shutil.which("xorriso") is None:
         raise NotMeasured("needs grub-mkrescue: apt install grub-common grub-pc-bin xorriso mtools")
     cd = directory / "vanderpool.iso"
-    if cd.exists():
-        return cd
     tree = directory / "cd"
     (tree / "boot" / "grub").mkdir(parents=True)
     (tree / "boot" / "grub" / "grub.cfg").write_text(_GRUB)
     shutil.copy(project.image(), tree / "vanderpool.elf")
     shutil.copy(project.guest("hello"), tree / "hello.bin")
-    made = subprocess.run(
-        ["grub-mkrescue", "-o", str(cd), str(tree)], capture_output=True, check=False, timeout=120
-    )
+    try:
+        made = subprocess.run(
+            ["grub-mkrescue", "-o", str(cd), str(tree)],
+            capture_output=True,
+            check=False,
+            timeout=_LIMIT,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotMeasured(f"grub-mkrescue did not end within {_LIMIT:g} s") from None
     if made.returncode:
         last = made.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise NotMeasured(f"grub-mkrescue: {' '.join(last)}")
     return cd
 
 
+def qemu() -> str:
+    """The program that the engines use too."""
+    return str(QemuTcg().binary() or "qemu-system-x86_64")
+
+
 def _qemu(*boot: str) -> float:
     choose.choose((), (), "qemu-tcg")  # raises RunEnded where there is none
-    qemu = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
     argv = (
-        qemu, "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "128", "-nodefaults",
+        qemu(), "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "128", "-nodefaults",
         "-no-user-config", "-display", "none", "-serial", "stdio", "-serial", "null",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", *boot,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.bench import bare
 from harness.bench.figures import Figure, Say
-from harness.bench.machines import PATIENCE, Where, guest, machine
+from harness.bench.machines import PATIENCE, Where, end_appliance, guest, machine
 
 SAMPLES = 5
 BY_GRUB = 2  # samples: those take long, and differ little
@@ -42,12 +42,14 @@ def measure(say: Say) -> list[Figure]:
         samples = [_boot(where) for _ in range(count)]
         for index, step in enumerate(_STEPS):
             seconds = statistics.median(sample[index] for sample in samples)
-            found.append(_figure(f"{where.name}, process start to {step}", seconds, usual))
+            found.append(_figure(f"{where.name}, start to {step}", seconds, usual))
+    end_appliance()
     return found
 
 
 def _figure(name: str, seconds: float, usual: float) -> Figure:
-    return Figure("boots", name, seconds, "s", note=f"{seconds / usual:.2f} x bare QEMU")
+    note = f"{seconds / usual:.2f} x bare QEMU to the image's first word"
+    return Figure("boots", name, seconds, "s", note=note)
 
 
 def _median(sample: Callable[[], float], samples: int) -> float:
@@ -64,7 +66,7 @@ def _by_grub(directory: Path, usual: float) -> list[Figure]:
     for name, boot in emulators.items():
         name = f"{name}, to the image's first word"
         try:
-            cd = bare.grub_cd(directory)
+            cd = bare.grub_cd(Path(tempfile.mkdtemp(dir=directory)))
             found.append(_figure(name, _median(functools.partial(boot, cd), BY_GRUB), usual))
         except bare.NotMeasured as reason:
             found.append(Figure("boots", name, None, "s", note=str(reason)))

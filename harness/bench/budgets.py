@@ -48,3 +48,18 @@ def passed(figures: Sequence[Figure], budgets: Mapping[str, float]) -> list[str]
         elif figure.value > budget:
             complaints.append(f"{figure.key} is {figure.shown()}, over its budget of {budget:g}.")
     return complaints
+
+
+def unmeasured(
+    figures: Sequence[Figure], budgets: Mapping[str, float], parts: Sequence[str]
+) -> list[str]:
+    """A sentence for each budget of ``parts`` that no figure was held to, but for those of places
+    of which a figure without a value says why they were not measured.
+    """
+    held = {figure.key for figure in figures if figure.value is not None}
+    excused = tuple(f"{figure.key}, " for figure in figures if figure.value is None)
+    return [
+        f"{key} was not measured."
+        for key in budgets
+        if key.partition(": ")[0] in parts and key not in held and not key.startswith(excused)
+    ]

@@ -1,13 +1,13 @@
 """The same boot as a test by other means: a plain pytest and pexpect script, and pytest-embedded.
 
 They are installed for this alone, at fixed versions, into build/bench/venv. Each is measured by how
-much a further test adds to a session; the machine is QEMU with the same arguments everywhere.
+much a further test adds to a session; the machine is the same QEMU with the same image, though the
+harness's has QMP, a file for its memory and a log besides.
 """
 
 from __future__ import annotations
 
 import shlex
-import shutil
 import statistics
 import sys
 import tempfile
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import project
+from harness.bench.bare import qemu
 from harness.bench.figures import Figure, Say
 from harness.bench.startup import each_more, timed
 from harness.verdict import RunEnded
@@ -98,9 +99,8 @@ def _try(name: str, ours: float, measured: Callable[[], float]) -> Figure:
 
 def _qemu() -> list[str]:
     """The command: the boot of the scenario `hello`, its console on stdout."""
-    qemu = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
     return [
-        qemu, "-machine", "q35,accel=tcg", "-bios", "qboot.rom", "-m", "128", "-cpu", "max",
+        qemu(), "-machine", "q35,accel=tcg", "-bios", "qboot.rom", "-m", "128", "-cpu", "max",
         "-nodefaults", "-no-user-config", "-serial", "stdio", "-serial", "null",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4",
         "-kernel", str(project.image()), "-initrd", f"{project.guest('hello')} name=hello",

@@ -40,7 +40,6 @@ def _with(count: int) -> list[Figure]:
         console = (running.directory / "console.log").read_text(errors="replace")
     stops = [r for r in records if r.kind == "vm-stop" and r["guest"] != "exit-cost"]
     ticks = [r["ticks"] for r in stops]
-    fairness = max(ticks) / min(ticks)
     cost = cost_lines(console)["CPUID"]
     free = [r["free"] for r in records if r.kind == "vm-start"]  # bytes, fewer from start to start
     taken = (free[0] - free[-1]) / (count - 1) - (_MEMORY_MIB << 20)
@@ -48,9 +47,12 @@ def _with(count: int) -> list[Figure]:
     def exact(name: str, value: float, unit: str) -> Figure:
         return Figure("scale", f"{count} guests: {name}", value, unit, exact=True)
 
-    return [
+    found = [
         exact("boot, until the last guest has started", float(_START.findall(console)[-1]), "s"),
         exact("CPUID", cost, "instructions"),
-        exact("longest life of a guest by the shortest, same work", fairness, "x"),
         exact("memory that each takes beyond its own", taken / 1024, "KiB"),
     ]
+    if len(ticks) > 1:
+        fairness = max(ticks) / min(ticks)
+        found.append(exact("longest life of a guest by the shortest, same work", fairness, "x"))
+    return found

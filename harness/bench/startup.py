@@ -7,7 +7,6 @@ command of the same run, and the samples of both are taken in turn.
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import choose, project, scenario
+from harness.bench.bare import qemu
 from harness.bench.figures import Figure, Say
 from harness.verdict import RunEnded, Verdict
 
@@ -44,12 +44,12 @@ def measure(say: Say) -> list[Figure]:
         each_qemu = each_more("qemu-tcg", directory)
 
     def figure(name: str, seconds: float, aim: str = "") -> Figure:
-        note = f"{seconds / bare:.2f} x bare QEMU" + (f"; aim {aim}" if aim else "")
+        note = f"{seconds / bare:.2f} x its refusal" + (f"; aim {aim}" if aim else "")
         return Figure("startup", name, seconds, "s", note=note)
 
     return [
         figure("bare qemu-system-x86_64, boot to refusal and exit", bare),
-        figure("the same as a test in a pytest session", inside, "1.5 x bare QEMU"),
+        figure("the same as a test in a pytest session", inside, "1.5 x its refusal"),
         figure("the same as the first test of a session", first_test),
         figure("hv run hello --engine bochs, all in all", whole, "1 s"),
         figure("each more scenario in a pytest session on Bochs", each, "0.3 s"),
@@ -70,15 +70,20 @@ def _median(sample: Callable[[], float]) -> float:
 def timed(argv: list[str], directory: Path, allowed: tuple[int, ...] = (0,)) -> float:
     """Seconds that a command takes; RunEnded FAILED, with what it said, where it fails."""
     began = time.monotonic()
-    done = subprocess.run(
-        argv,
-        cwd=directory,
-        env={**os.environ, "VANDERPOOL_ROOT": str(project.root()), "PYTHONPATH": _python_path()},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=_PATIENCE,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=directory,
+            env={
+                **os.environ, "VANDERPOOL_ROOT": str(project.root()), "PYTHONPATH": python_path()
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RunEnded(Verdict.FAILED, f"{argv[0]} did not end within {_PATIENCE:g} s") from None
     seconds = time.monotonic() - began
     if done.returncode not in allowed:
         last = (done.stdout + done.stderr).decode(errors="replace").splitlines()[-20:]
@@ -88,7 +93,7 @@ def timed(argv: list[str], directory: Path, allowed: tuple[int, ...] = (0,)) -> 
     return seconds
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """The package may be run from a checkout without being installed."""
     package = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -101,8 +106,7 @@ def _refusals(directory: Path) -> tuple[float, float, float]:
     """
     bare, first, inside = [], [], []
     guest = project.guest("hello")
-    qemu = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
-    argv = [qemu, "-machine", "q35,accel=tcg", "-bios", "qboot.rom", "-m", "128"]
+    argv = [qemu(), "-machine", "q35,accel=tcg", "-bios", "qboot.rom", "-m", "128"]
     argv += ["-cpu", str(scenario.find("no-vmx").cpu)]
     argv += ["-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-serial", "null", "-serial", "null"]
@@ -146,7 +150,7 @@ def each_more(engine: str, directory: Path) -> float:
     place = copies("hello", directory / f"hellos-{engine}", MORE_SCENARIOS + 1)
     one, all_of_them = [], []
     for _ in range(3):
-        command = [*pytest_command(), "--engine", engine]
+        command = [*pytest_command(), "--engine", engine, "--require", engine]
         one.append(timed([*command, str(place / "hello-00.toml")], directory))
         all_of_them.append(timed([*command, str(place)], directory))
     return (statistics.median(all_of_them) - statistics.median(one)) / MORE_SCENARIOS

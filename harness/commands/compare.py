@@ -106,7 +106,7 @@ def fuzz_vmentry(
 def bench(parts: Sequence[str], check: bool, document: bool, as_json: bool) -> int:
     """Measure what exits, boots, tests and many guests cost, in one run.
 
-    All parts unless named: exits, breakdown (of a CPUID's instructions), nested (exits on KVM),
+    All parts unless named: exits, breakdown (of their instructions), nested (exits on KVM),
     walks (of memory by nested page tables), scale (2 to 128 guests), workers, boots, startup,
     idle, rivals. JSON and plots are left in build/bench. With --check only what is exact and
     quick, exits and scale, against tests/budgets.toml.

@@ -43,12 +43,12 @@ def test_every_verdict_has_a_word_and_an_exit_code_of_its_own() -> None:
 def test_a_machine_that_goes_round_in_one_place_is_spinning(
     any_engine: Engine, start_machine: Start
 ) -> None:
-    machine = start_machine(any_engine, "spin", limit=0.7)
+    machine = start_machine(any_engine, "spin", limit=2)  # a busy host takes one to boot
     machine.expect(r"spinning\r\n")  # nothing is left to be printed: now it goes round
     end = ended(machine)
     assert end.verdict is Verdict.SPINNING
-    assert end.sentence.startswith("the kernel was spinning: in 20 of 20 samples CPU 0 was in ")
-    assert "the time limit of 0.7 s passed before the machine powered off" in end.sentence
+    assert "in 20 of 20 samples CPU 0 was in _start" in end.sentence, "\n".join(end.evidence)
+    assert "the time limit of 2 s passed before the machine powered off" in end.sentence
     assert len(end.facts["samples"]) == 20
     assert "20 samples of the processors:" in end.evidence
     assert any("root mode" in line and "interrupts off" in line for line in end.evidence)

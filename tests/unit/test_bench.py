@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import bench, job, project
 from harness.bench import budgets, document, plots, walks
 from harness.bench.figures import Figure
 from harness.verdict import RunEnded, Verdict
@@ -36,6 +37,64 @@ def test_a_part_that_has_no_budgets_is_not_checked() -> None:
 
 def test_wall_clock_figures_are_never_checked() -> None:
     assert budgets.passed([Figure("boots", "slow", 99.0, "s")], {"boots: slow": 1}) == []
+
+
+def test_a_budget_that_no_figure_was_held_to_is_complained_about() -> None:
+    granted = {"exits: VT-x, CPUID": 110, "exits: QEMU, CPUID": 700, "walks: bare": 4}
+    without = Figure("exits", "QEMU", None, "instructions", note="needs QEMU")
+    assert budgets.unmeasured([without], granted, ["exits"]) == [
+        "exits: VT-x, CPUID was not measured."
+    ]
+    assert len(budgets.unmeasured([], granted, ["exits"])) == 2
+    assert not budgets.unmeasured([exact("VT-x, CPUID", 110), without], granted, ["exits"])
+
+
+def test_a_part_that_cannot_be_measured_leaves_the_others_in_the_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(part: str, say: object) -> list[Figure]:
+        if part == "exits":
+            raise RunEnded(Verdict.ENGINE_MISSING, "there is no emulator.")
+        return [Figure(part, "some", 1.0, "s")]
+
+    monkeypatch.setattr(bench, "measure", measure)
+    monkeypatch.setattr(job, "require_fresh", lambda _: None)
+    monkeypatch.setattr(project, "build", lambda: tmp_path)
+    assert bench.main(["exits", "idle"]) == 0
+    said = capsys.readouterr().out
+    assert "there is no emulator." in said
+    assert "some" in said
+    with pytest.raises(RunEnded):
+        bench.main(["exits"], check=True)
+
+
+def test_figures_that_cannot_be_kept_are_not_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bench").touch()
+    monkeypatch.setattr(job, "require_fresh", lambda _: None)
+    monkeypatch.setattr(project, "build", lambda: tmp_path)
+    with pytest.raises(RunEnded) as ended:
+        bench.main(["exits"])
+    assert ended.value.verdict is Verdict.BAD_USAGE
+
+
+def test_the_exact_figures_of_the_readme_are_within_their_budgets() -> None:
+    readme = (project.root() / "README.md").read_text(encoding="utf-8")
+    rows = readme.partition(document.START)[2].partition(document.END)[0].splitlines()
+    start = next(n for n, row in enumerate(rows) if row.startswith("| instructions"))
+    places = [cell.strip() for cell in rows[start].split("|")[2:-1]]
+    checked = 0
+    for row in rows[start + 2 :]:
+        if not row:
+            break
+        kind, *cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        for place, cell in zip(places, cells, strict=True):
+            budget = budgets.read().get(f"exits: {place}: {kind}")
+            if cell and budget is not None:
+                assert float(cell) <= budget, (place, kind)
+                checked += 1
+    assert checked == 26 * 2 + 22
 
 
 @pytest.mark.parametrize("text", ["exits = 1", "[exits]\nCPUID = '110'", "[exits]\nx = true", "["])
@@ -91,8 +150,6 @@ def test_functions_have_a_row_and_kinds_of_exits_a_column_for_each_processor() -
 
 
 def test_the_readme_has_the_table_and_its_plots_are_there() -> None:
-    from harness import project
-
     readme = (project.root() / "README.md").read_text(encoding="utf-8")
     assert document.START in readme
     assert document.END in readme
