@@ -84,8 +84,9 @@ class Hang:
             if high - low <= BARELY:
                 inside = [one.place for one in mine if low <= one.place.address <= high]
                 place = Counter(inside).most_common(1)[0][0]
+                near = sum(abs(one.place.address - place.address) <= BARELY for one in mine)
                 return (
-                    f"{place.who} was spinning: in {len(inside)} of {len(samples)} samples CPU "
+                    f"{place.who} was spinning: in {near} of {len(samples)} samples CPU "
                     f"{mine[0].cpu} was in {place} or within {BARELY} bytes of it"
                 )
         return None
