@@ -44,12 +44,12 @@ def measure(say: Say) -> list[Figure]:
         each_qemu = each_more("qemu-tcg", directory)
 
     def figure(name: str, seconds: float, aim: str = "") -> Figure:
-        note = f"{seconds / bare:.2f} x its refusal" + (f"; aim {aim}" if aim else "")
+        note = f"{seconds / bare:.2f} x bare QEMU's refusal" + (f"; aim {aim}" if aim else "")
         return Figure("startup", name, seconds, "s", note=note)
 
     return [
         figure("bare qemu-system-x86_64, boot to refusal and exit", bare),
-        figure("the same as a test in a pytest session", inside, "1.5 x its refusal"),
+        figure("the same as a test in a pytest session", inside, "1.5 x that"),
         figure("the same as the first test of a session", first_test),
         figure("hv run hello --engine bochs, all in all", whole, "1 s"),
         figure("each more scenario in a pytest session on Bochs", each, "0.3 s"),
