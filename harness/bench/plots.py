@@ -80,7 +80,8 @@ def _charts(title: str, figures: Sequence[Figure]) -> str:
 
 def bars(title: str, labels: Sequence[str], series: Sequence[Series]) -> str:
     """Horizontal bars, a group a label, on one linear scale."""
-    left, right, top, bar = 150, 60, 64, 13
+    left = 24 + 7.5 * max((len(label) for label in labels), default=0)  # a letter is 7.5 at most
+    right, top, bar = 60, 64, 13
     group = bar * len(series) + 10
     most = max((value for s in series for value in s.values if value > 0), default=1)
     scale = (_WIDTH - left - right) / most
@@ -107,18 +108,20 @@ def lines(title: str, charts: Sequence[tuple[str, Sequence[str], Series]]) -> st
     """Small charts one below the other, each from 0, over the same kind of labels."""
     left, right, height = 70, 60, 120
     body = [_text(16, 26, title, "title")]
+    # A label is at one place in all charts, also where a chart has no value for it.
+    places = list(dict.fromkeys(label for _, labels, _ in charts for label in labels))
+    step = (_WIDTH - left - right) / max(1, len(places) - 1)
     for number, (name, labels, series) in enumerate(charts):
         top = 52 + number * (height + 58)
         most = _round_up(max(series.values, default=1))
-        step = (_WIDTH - left - right) / max(1, len(labels) - 1)
         body.append(_text(left, top - 6, name))
         for part in (0.0, 0.5, 1.0):
             y = top + height * (1 - part)
             body.append(f'<path class="grid" d="M{left} {y:.1f}H{_WIDTH - right}"/>')
             body.append(_text(left - 8, y + 4, f"{most * part:g}", "quiet", "end"))
         points = [
-            (left + i * step, top + height * (1 - value / most))
-            for i, value in enumerate(series.values)
+            (left + places.index(label) * step, top + height * (1 - value / most))
+            for label, value in zip(labels, series.values, strict=True)
         ]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         body.append(f'<polyline class="s0 line" points="{path}"/>')

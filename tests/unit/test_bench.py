@@ -117,11 +117,28 @@ def test_plots_are_well_formed_and_have_every_value() -> None:
     figures = [exact(f"{w}, trace off: {n}", v) for w in ("VT-x", "AMD-V") for n, v in
                (("CPUID", 110), ("a < b & c", 220))]  # fmt: skip
     (svg,) = plots.of("exits", figures).values()
-    texts = [
-        element.text for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
-    ]
+    texts = [element.text for element in _texts(svg)]
     assert texts.count("110") == 2
     assert "a < b & c" in texts
+
+
+def test_a_long_label_of_a_plot_begins_in_the_picture() -> None:
+    longest = "timer, to the next guest but one"
+    ends = [text for text in _texts(plots.bars("", ["CPUID", longest], [])) if text.text == longest]
+    (x,) = (float(text.attrib["x"]) for text in ends)
+    assert x - 7.5 * len(longest) > 0
+
+
+def test_one_label_is_at_one_place_in_all_charts() -> None:
+    charts = [("boot", ["2", "8", "32"], plots.Series("boot", [1, 2, 3])),
+              ("fairness", ["8", "32"], plots.Series("fairness", [1, 1]))]  # fmt: skip
+    quiet = [text for text in _texts(plots.lines("", charts)) if text.text == "8"]
+    assert len({text.attrib["x"] for text in quiet}) == 1
+    assert len(quiet) == 2
+
+
+def _texts(svg: str) -> list[ET.Element]:
+    return list(ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"))
 
 
 def test_what_could_not_be_measured_is_in_the_table_with_its_reason() -> None:
