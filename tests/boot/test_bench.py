@@ -9,6 +9,7 @@ import pytest
 from harness import bench
 from harness.bench import breakdown, budgets, exits, walks
 from harness.bench.machines import COUNTED, EXACT, Where
+from harness.verdict import RunEnded
 from tests.conftest import Hv
 
 pytestmark = pytest.mark.usefixtures("bochs_here")
@@ -40,9 +41,18 @@ def test_the_assembly_of_an_exit_is_as_short_as_the_best_known() -> None:
 @pytest.mark.usefixtures("qemu_here")
 def test_a_memory_walk_misses_the_tlb_as_a_guest_and_bare() -> None:
     for pages, levels in ((None, 0), ("2M", 3)):
-        one = walks.walked(Where("QEMU", "qemu-tcg"), pages)
+        one = walks.walked(Where("QEMU", "qemu-tcg"), pages, enough=1)
         assert one.levels == levels
         assert one.miss > 2  # at some 100
+
+
+@pytest.mark.usefixtures("qemu_here")
+def test_without_a_count_of_its_time_an_emulator_is_not_measured_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(walks, "processor_seconds", lambda _: 0.0)
+    with pytest.raises(RunEnded, match="does not count"):
+        walks.walked(Where("QEMU", "qemu-tcg"), None)
 
 
 def test_a_check_that_fails_names_figure_value_and_budget(hv: Hv) -> None:
