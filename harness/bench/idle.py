@@ -5,17 +5,14 @@ A process of its own does it, which has measured nothing before.
 
 from __future__ import annotations
 
-import os
 import resource
-import subprocess
 import sys
 import time
 
 from harness import project
 from harness.bench.figures import Figure, Say
-from harness.bench.machines import PATIENCE, Where, guest, machine
-from harness.bench.startup import python_path
-from harness.verdict import RunEnded, Verdict
+from harness.bench.machines import Where, guest, machine
+from harness.bench.startup import ran
 
 _SECONDS = 3.0
 _WHERE = Where("bochs", "bochs")
@@ -25,19 +22,7 @@ _MOST = 5  # % of a core
 def measure(say: Say) -> list[Figure]:
     """While a guest runs for ever, nothing comes from the machine: that wait is measured."""
     say("the harness while it waits")
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.bench.idle"],
-        env={**os.environ, "VANDERPOOL_ROOT": str(project.root()), "PYTHONPATH": python_path()},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode:
-        raise RunEnded(
-            Verdict.FAILED, "the wait can't be measured.", evidence=tuple(done.stderr.splitlines())
-        )
+    done = ran([sys.executable, "-m", "harness.bench.idle"], project.root())
     share, memory = map(float, done.stdout.split())
     return [
         Figure("idle", "processor while it waits", share, "%", note=f"aim {_MOST}"),

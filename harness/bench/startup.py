@@ -68,32 +68,38 @@ def _median(sample: Callable[[], float]) -> float:
 
 
 def timed(argv: list[str], directory: Path, allowed: tuple[int, ...] = (0,)) -> float:
-    """Seconds that a command takes; RunEnded FAILED, with what it said, where it fails."""
+    """Seconds that a command takes; RunEnded as `ran` raises it."""
     began = time.monotonic()
+    ran(argv, directory, allowed)
+    return time.monotonic() - began
+
+
+def ran(
+    argv: list[str], directory: Path, allowed: tuple[int, ...] = (0,)
+) -> subprocess.CompletedProcess[bytes]:
+    """A command that has ended; RunEnded FAILED, with what it said, where it fails."""
+    env = {**os.environ, "VANDERPOOL_ROOT": str(project.root()), "PYTHONPATH": _python_path()}
     try:
         done = subprocess.run(
             argv,
             cwd=directory,
-            env={
-                **os.environ, "VANDERPOOL_ROOT": str(project.root()), "PYTHONPATH": python_path()
-            },
+            env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_PATIENCE,
             check=False,
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         raise RunEnded(Verdict.FAILED, f"{argv[0]} did not end within {_PATIENCE:g} s") from None
-    seconds = time.monotonic() - began
     if done.returncode not in allowed:
         last = (done.stdout + done.stderr).decode(errors="replace").splitlines()[-20:]
         raise RunEnded(
             Verdict.FAILED, f"{argv[0]} ended with code {done.returncode}", evidence=tuple(last)
         )
-    return seconds
+    return done
 
 
-def python_path() -> str:
+def _python_path() -> str:
     """The package may be run from a checkout without being installed."""
     package = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
