@@ -38,7 +38,9 @@ class Series:
 
 
 def of(part: str, figures: Sequence[Figure]) -> Mapping[str, str]:
-    """The plots of a part's figures, by file name; most parts have none."""
+    """The plots of a part's figures, by file name; most parts have none, and none has no values."""
+    if all(figure.value is None for figure in figures):
+        return {}
     if part == "exits":
         return {"exits.svg": _exits(figures)}
     if part == "scale":

@@ -84,13 +84,14 @@ def test_the_exact_figures_of_the_readme_are_within_their_budgets() -> None:
     rows = readme.partition(document.START)[2].partition(document.END)[0].splitlines()
     start = next(n for n, row in enumerate(rows) if row.startswith("| instructions"))
     places = [cell.strip() for cell in rows[start].split("|")[2:-1]]
+    granted = budgets.read()
     checked = 0
     for row in rows[start + 2 :]:
         if not row:
             break
         kind, *cells = [cell.strip() for cell in row.split("|")[1:-1]]
         for place, cell in zip(places, cells, strict=True):
-            budget = budgets.read().get(f"exits: {place}: {kind}")
+            budget = granted.get(f"exits: {place}: {kind}")
             if cell and budget is not None:
                 assert float(cell) <= budget, (place, kind)
                 checked += 1
@@ -120,6 +121,11 @@ def test_plots_are_well_formed_and_have_every_value() -> None:
     texts = [element.text for element in _texts(svg)]
     assert texts.count("110") == 2
     assert "a < b & c" in texts
+
+
+@pytest.mark.parametrize("part", ["exits", "scale", "workers"])
+def test_what_could_not_be_measured_is_not_plotted(part: str) -> None:
+    assert not plots.of(part, [Figure(part, "all of it", None, "", note="there is no emulator.")])
 
 
 def test_a_long_label_of_a_plot_begins_in_the_picture() -> None:
