@@ -37,7 +37,7 @@ def main(
     import json
 
     from harness import job, project
-    from harness.bench import budgets, figures
+    from harness.bench import budgets, figures, machines
     from harness.report.screen import Screen
     from harness.verdict import RunEnded
 
@@ -61,6 +61,8 @@ def main(
                 raise
             # What the others measured is worth having all the same.
             measured = [figures.Figure(part, "all of it", None, "", note=reason.sentence)]
+        finally:
+            machines.end_appliance()
         keep(place, part, measured)
         found += measured
     if as_json:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.bench import bare
 from harness.bench.figures import Figure, Say
-from harness.bench.machines import PATIENCE, Where, end_appliance, guest, machine
+from harness.bench.machines import PATIENCE, Where, guest, machine
 
 SAMPLES = 5
 BY_GRUB = 2  # samples: those take long, and differ little
@@ -43,7 +43,6 @@ def measure(say: Say) -> list[Figure]:
         for index, step in enumerate(_STEPS):
             seconds = statistics.median(sample[index] for sample in samples)
             found.append(_figure(f"{where.name}, start to {step}", seconds, usual))
-    end_appliance()
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness import choose
 from harness.bench import exits
 from harness.bench.figures import Figure, Say
-from harness.bench.machines import Where, end_appliance
+from harness.bench.machines import Where
 
 _PLACES = (Where("KVM", "qemu-kvm"), Where("KVM in Bochs", "qemu-kvm-in-bochs"))
 
@@ -25,5 +25,4 @@ def measure(say: Say) -> list[Figure]:
         say(f"exits on {where.name}")
         for name, ticks in exits.costs(where, "off").items():
             found.append(Figure("nested", f"{where.name}: {name}", ticks, "ticks"))
-    end_appliance()
     return found

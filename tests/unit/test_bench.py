@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from harness import bench, job, project
-from harness.bench import budgets, document, plots, walks
+from harness.bench import budgets, document, machines, plots, walks
 from harness.bench.figures import Figure
 from harness.verdict import RunEnded, Verdict
 
@@ -66,6 +67,24 @@ def test_a_part_that_cannot_be_measured_leaves_the_others_in_the_table(
     assert "some" in said
     with pytest.raises(RunEnded):
         bench.main(["exits"], check=True)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_no_part_is_measured_beside_an_appliance_of_one_before(
+    check: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def measure(part: str, say: object) -> list[Figure]:
+        done.append(part)
+        raise RunEnded(Verdict.ENGINE_DIED, "the appliance's machine hangs.")
+
+    done: list[str] = []
+    monkeypatch.setattr(bench, "measure", measure)
+    monkeypatch.setattr(machines, "end_appliance", lambda: done.append("ended"))
+    monkeypatch.setattr(job, "require_fresh", lambda _: None)
+    monkeypatch.setattr(project, "build", lambda: tmp_path)
+    with pytest.raises(RunEnded) if check else contextlib.nullcontext():
+        bench.main(["nested", "boots"], check=check)
+    assert done == (["nested", "ended"] if check else ["nested", "ended", "boots", "ended"])
 
 
 def test_figures_that_cannot_be_kept_are_not_measured(
