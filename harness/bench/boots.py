@@ -58,18 +58,24 @@ def _median(sample: Callable[[], float], samples: int) -> float:
 def _by_grub(directory: Path, usual: float) -> list[Figure]:
     """The same files on a CD, by the emulators' BIOSes and GRUB."""
     emulators = {
-        "bare QEMU with SeaBIOS and GRUB": bare.qemu_by_grub,
-        "bare Bochs with its BIOS and GRUB": bare.bochs_by_grub,
+        "bare QEMU with SeaBIOS and GRUB, to the image's first word": bare.qemu_by_grub,
+        "bare Bochs with its BIOS and GRUB, to the image's first word": bare.bochs_by_grub,
     }
+    try:
+        cd = bare.grub_cd(directory)
+    except bare.NotMeasured as reason:
+        return [_missing(name, reason) for name in emulators]
     found = []
     for name, boot in emulators.items():
-        name = f"{name}, to the image's first word"
         try:
-            cd = bare.grub_cd(Path(tempfile.mkdtemp(dir=directory)))
             found.append(_figure(name, _median(functools.partial(boot, cd), BY_GRUB), usual))
         except bare.NotMeasured as reason:
-            found.append(Figure("boots", name, None, "s", note=str(reason)))
+            found.append(_missing(name, reason))
     return found
+
+
+def _missing(name: str, reason: bare.NotMeasured) -> Figure:
+    return Figure("boots", name, None, "s", note=str(reason))
 
 
 def _boot(where: Where) -> tuple[float, float, float]:
